@@ -1,0 +1,14 @@
+"""What an attack searches over."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """R restarts of N samples, always with the leading restart axis: one batched computation."""
+
+    x: Tensor       # [R, N, C, H, W], images; [0, 1] is the box, not enforced
+    labels: Tensor  # [R, N] in {0, 1}
+    lam: Tensor     # [R, N] > 0, dual variables: |sum over steps of lr * dL/df_i|; the label gives the sign

@@ -1,0 +1,50 @@
+"""What an engine tells the world while it runs, and what the world may ask of it.
+
+Engines take a `Monitor` and know nothing of files, processes or pages.
+`core.runs.recorder.Recorder` writes to a run directory; `Silent` is for library use.
+"""
+
+from typing import Any, Protocol
+
+import torch
+
+
+class Monitor(Protocol):
+    """Receives progress; `should_stop` and `load_checkpoint` are the only questions."""
+
+    def progress(self, step: int, total: int) -> None:
+        """`step` of `total` steps are finished. Cheap; call it every step."""
+
+    def record(self, step: int, **values: float | list[float] | str) -> None:
+        """Append one row of named values to the metrics."""
+
+    def snapshot(self, step: int, images: torch.Tensor) -> None:
+        """Keep images [N, C, H, W] in [0, 1] as they are at `step`."""
+
+    def should_stop(self) -> bool:
+        """True once somebody asked to stop: checkpoint and return."""
+
+    def save_checkpoint(self, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:
+        """Replace the checkpoint atomically. `meta` is JSON and holds at least ``step``."""
+
+    def load_checkpoint(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        """The last checkpoint, or None for a fresh start."""
+
+    def log(self, message: str) -> None:
+        """One line for the run's log."""
+
+
+class Silent:
+    """A monitor that hears nothing and never stops."""
+
+    def progress(self, step: int, total: int) -> None: ...
+    def record(self, step: int, **values: float | list[float] | str) -> None: ...
+    def snapshot(self, step: int, images: torch.Tensor) -> None: ...
+    def save_checkpoint(self, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None: ...
+    def log(self, message: str) -> None: ...
+
+    def should_stop(self) -> bool:
+        return False
+
+    def load_checkpoint(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        return None
