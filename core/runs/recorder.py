@@ -1,0 +1,173 @@
+"""The monitor that writes a run directory; used by the one process that executes the run."""
+
+import errno
+import json
+import math
+import threading
+import time
+import traceback
+from collections import deque
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors import safe_open
+
+from core.errors import InputError
+from core.files import write_atomic, write_tensors
+from core.runs.directory import Run, Status, this_process
+from core.viz.images import grid_png
+
+HEARTBEAT_SECONDS = 1.0
+
+
+class Recorder:
+    """Context manager and `core.monitor.Monitor`: holds the lock, beats, records, ends the run.
+
+    Leaving the context sets the final state: *done*, *stopped* (somebody asked), or *failed*
+    with one sentence (`InputError`) or the exception's last line; the traceback goes to log.txt.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._lock = FileLock(str(run.file(".lock")))
+        self._mutex = threading.Lock()
+        self._ended = threading.Event()
+        self._step_seconds: deque[float] = deque(maxlen=200)
+        self._last_step: tuple[int, float] | None = None
+        self.stop_seen = False
+
+    def __enter__(self) -> "Recorder":
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"run: {self.run.id} is already running in another process.") from None
+        status = self.run.status()
+        if status.state != "pending":
+            self._lock.release()
+            raise InputError(f"run: {self.run.id} is {status.state}, not pending; resume it instead.")
+        self._before = status.seconds
+        self._began = time.time()
+        self._status = replace(status, state="running", started=status.started or self._began, updated=self._began,
+                               message="", attempts=status.attempts + 1, **this_process())
+        self.run.write_status(self._status)
+        self._cut_metrics()
+        self._heart = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+        self._heart.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
+        self._ended.set()
+        self._heart.join()
+        state, message = "stopped" if self.stop_seen else "done", ""
+        if error is not None:
+            state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            message = describe_failure(error)
+            self.log("".join(traceback.format_exception(kind, error, trace)))
+        try:
+            self._write(state=state, message=message, ended=time.time(), seconds_left=None)
+            self.run.file("STOP").unlink(missing_ok=True)
+        finally:
+            self._lock.release()
+        return False
+
+    # What the engine tells
+
+    def progress(self, step: int, total: int) -> None:
+        now = time.time()
+        if self._last_step is not None and step > self._last_step[0]:
+            self._step_seconds.append((now - self._last_step[1]) / (step - self._last_step[0]))
+        self._last_step = (step, now)
+        left = median(self._step_seconds) * (total - step) if self._step_seconds else None
+        with self._mutex:
+            self._status = replace(self._status, step=step, total=total, seconds_left=left)
+
+    def record(self, step: int, **values: float | list[float] | str) -> None:
+        row = {"step": step, "seconds": round(self._seconds(), 3), **values}
+        line = json.dumps(_finite(row), allow_nan=False) + "\n"
+        with self.run.file("metrics.jsonl").open("a") as file:
+            file.write(line)
+
+    def summary(self, **values: Any) -> None:
+        """Facts for lists and cards; kept in status.json."""
+        with self._mutex:
+            self._status = replace(self._status, summary={**self._status.summary, **_finite(values)})
+
+    def snapshot(self, step: int, images: torch.Tensor) -> None:
+        folder = self.run.file("snapshots")
+        write_tensors(folder / f"{step:08d}.safetensors", {"x": images.float()})
+        write_atomic(folder / f"{step:08d}.png", grid_png(images))
+
+    def save_checkpoint(self, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:
+        write_tensors(self.run.file("checkpoint.safetensors"), tensors, {"meta": json.dumps(meta)})
+
+    def log(self, message: str) -> None:
+        with self.run.file("log.txt").open("a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message.rstrip()}\n")
+
+    # What the engine asks
+
+    def should_stop(self) -> bool:
+        self.stop_seen = self.stop_seen or self.run.file("STOP").exists()
+        return self.stop_seen
+
+    def load_checkpoint(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        path = self.run.file("checkpoint.safetensors")
+        if not path.exists():
+            return None
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["meta"])
+
+    # Inside
+
+    def _seconds(self) -> float:
+        return self._before + time.time() - self._began
+
+    def _write(self, **changes: Any) -> None:
+        with self._mutex:
+            self._status = replace(self._status, updated=time.time(), seconds=self._seconds(), **changes)
+            self.run.write_status(self._status)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_SECONDS):
+            try:
+                self._write()
+            except OSError:
+                continue  # a full disk: the engine's own next write raises and ends the run; the old status stays
+
+    def _cut_metrics(self) -> None:
+        """Drop rows after the checkpoint that this attempt continues from, and a half-written last line."""
+        rows, _ = self.run.metrics()
+        checkpoint = self.load_checkpoint()
+        last = checkpoint[1]["step"] if checkpoint else -1
+        kept = [row for row in rows if row["step"] <= last]
+        if self.run.file("metrics.jsonl").exists():
+            write_atomic(self.run.file("metrics.jsonl"), "".join(json.dumps(row) + "\n" for row in kept).encode())
+        for step, picture in self.run.snapshots():
+            if step > last:
+                picture.unlink()
+                picture.with_suffix(".safetensors").unlink(missing_ok=True)
+
+
+def describe_failure(error: BaseException) -> str:
+    """One sentence for people."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "The disk is full: free some space, then resume this run."
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped from the keyboard."
+    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'} (see log.txt)"
+
+
+def _finite(value: Any) -> Any:
+    """JSON without NaN: a value that is not finite becomes None, which plots leave out."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
