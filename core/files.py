@@ -1,6 +1,7 @@
 """Writing files so that a kill at any byte leaves the old content or the new, never half."""
 
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -34,3 +35,13 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
     """Atomic safetensors file with string metadata."""
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     write_atomic(path, serialize(plain, metadata=metadata))
+
+def finite(value: Any) -> Any:
+    """JSON without NaN: a value that is not finite becomes None, which plots leave out."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import math
 import threading
 import time
 import traceback
@@ -16,7 +15,7 @@ from filelock import FileLock, Timeout
 from safetensors import safe_open
 
 from core.errors import InputError
-from core.files import write_atomic, write_tensors
+from core.files import finite, write_atomic, write_tensors
 from core.runs.directory import Run, Status, this_process
 from core.viz.images import grid_png
 
@@ -86,14 +85,14 @@ class Recorder:
 
     def record(self, step: int, **values: float | list[float] | str) -> None:
         row = {"step": step, "seconds": round(self._seconds(), 3), **values}
-        line = json.dumps(_finite(row), allow_nan=False) + "\n"
+        line = json.dumps(finite(row), allow_nan=False) + "\n"
         with self.run.file("metrics.jsonl").open("a") as file:
             file.write(line)
 
     def summary(self, **values: Any) -> None:
         """Facts for lists and cards; kept in status.json."""
         with self._mutex:
-            self._status = replace(self._status, summary={**self._status.summary, **_finite(values)})
+            self._status = replace(self._status, summary={**self._status.summary, **finite(values)})
 
     def snapshot(self, step: int, images: torch.Tensor) -> None:
         folder = self.run.file("snapshots")
@@ -160,14 +159,3 @@ def describe_failure(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "Stopped from the keyboard."
     return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'} (see log.txt)"
-
-
-def _finite(value: Any) -> Any:
-    """JSON without NaN: a value that is not finite becomes None, which plots leave out."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
