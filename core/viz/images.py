@@ -1,16 +1,23 @@
 """Pictures that the worker writes once and pages show as they are."""
 
 import io
+import json
 
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from core.errors import InputError
+
+LAYOUT = "afterimage-grid"  # PNG text chunk that remembers where the cells are
 
 
 def grid_png(images: torch.Tensor, *, columns: int = 10, cell: int = 112, gap: int = 8) -> bytes:
     """PNG of images [N, C, H, W] in [0, 1] (values outside are clipped), row by row, on transparent ground.
 
-    Cells are enlarged by whole factors without smoothing, so that a pixel stays a pixel.
+    Cells are enlarged by whole factors without smoothing, so that a pixel stays a pixel. `tiles` takes them
+    apart again.
     """
     pixels = (images.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     count, height, width, channels = pixels.shape
@@ -24,6 +31,29 @@ def grid_png(images: torch.Tensor, *, columns: int = 10, cell: int = 112, gap: i
         big = image.repeat(factor, axis=0).repeat(factor, axis=1)
         sheet[top: top + big.shape[0], left: left + big.shape[1], :3] = big if channels == 3 else big[..., :1]
         sheet[top: top + big.shape[0], left: left + big.shape[1], 3] = 255
+    layout = PngInfo()
+    layout.add_text(LAYOUT, json.dumps({"count": count, "columns": columns, "width": width * factor,
+                                        "height": height * factor, "gap": gap, "factor": factor}))
     buffer = io.BytesIO()
-    Image.fromarray(sheet, "RGBA").save(buffer, "PNG", optimize=True)
+    Image.fromarray(sheet, "RGBA").save(buffer, "PNG", optimize=True, pnginfo=layout)
     return buffer.getvalue()
+
+
+def tiles(png: bytes) -> list[bytes]:
+    """The single pictures of a grid from `grid_png`, in order, each a PNG of the original resolution."""
+    try:
+        sheet = Image.open(io.BytesIO(png))
+        layout = json.loads(sheet.text[LAYOUT])
+    except (OSError, AttributeError, KeyError, json.JSONDecodeError) as error:
+        raise InputError("picture: this file is damaged or not a grid of this program; run the run again.") from error
+    singles = []
+    for index in range(layout["count"]):
+        left = index % layout["columns"] * (layout["width"] + layout["gap"])
+        top = index // layout["columns"] * (layout["height"] + layout["gap"])
+        single = sheet.crop((left, top, left + layout["width"], top + layout["height"])).convert("RGB")
+        single = single.resize((layout["width"] // layout["factor"], layout["height"] // layout["factor"]),
+                               Image.Resampling.NEAREST)
+        buffer = io.BytesIO()
+        single.save(buffer, "PNG")
+        singles.append(buffer.getvalue())
+    return singles

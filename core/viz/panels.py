@@ -1,0 +1,130 @@
+"""Which charts each kind of run has, from the metric names that the engines record."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from core.viz.series import Bars, Panel, Row, Series, by_item, by_layer, scalar, scalars
+
+# Relative size of the rounding that an adapter is stored with (machine epsilon of the dtype), times
+# the hundred or so that summing over a layer costs: a float32 adapter hides samples below about 1e-5.
+FLOORS = {"float64": 2.2e-14, "float32": 1.2e-5, "bfloat16": 0.78}
+
+
+def pretrain_panels(rows: Sequence[Row]) -> list[Panel]:
+    """Log-loss, training error, margin and stationarity over the epochs."""
+    return [
+        Panel("log_loss", "Loss", "epoch", "ln(mean loss)", scalar(rows, "log-loss", "log_loss"),
+              "Natural logarithm of the mean cross-entropy. Far below zero, the network sits close to the "
+              "max-margin solution that reconstruction relies on."),
+        Panel("kkt_residual", "KKT residual", "epoch", "relative residual",
+              scalar(rows, "KKT residual", "kkt_residual", log_y=True),
+              "How far the weights are from a non-negative combination of the samples' gradients, relative to "
+              "their norm: 0 is stationary, 1 is unrelated.", log_y=True),
+        Panel("margin", "Normalised margin", "epoch", "margin / ‖θ‖ᴸ", scalar(rows, "margin", "margin"),
+              "Smallest y·f(x) over the training samples, divided by the weights' norm to the power of the depth. "
+              "Negative while a sample is still misclassified."),
+        Panel("error", "Training error", "epoch", "wrong / all samples", scalar(rows, "error", "error"),
+              "Share of misclassified training samples."),
+    ]
+
+
+def finetune_panels(rows: Sequence[Row]) -> list[Panel]:
+    """What decides whether the samples can be read back: flips, features, coefficients, weights."""
+    return [
+        flips_panel(rows), cosine_panel(rows),
+        Panel("coefficients", "Loss coefficients", "step", "|dL/df|",
+              by_item(rows, "sample", "coefficients", log_y=True, magnitude=True),
+              "How strongly each sample pulls on the weights at this step. A sample with a tiny coefficient leaves "
+              "no trace.", log_y=True),
+        Panel("coefficient_drift", "Coefficient drift", "step", "relative change",
+              by_item(rows, "sample", "coefficient_drift"),
+              "Change of each sample's coefficient since the start: 0 is none, 1 is wholly changed."),
+        Panel("weight_change", "Weight change", "step", "‖Δθ‖ / ‖θ₀‖",
+              scalar(rows, "weight change", "weight_change", log_y=True),
+              "Size of the adapter's update against the base. The linear (NTK) picture holds below about 0.01.",
+              log_y=True),
+        Panel("kink_distance", "Distance to the kink", "step", "median |pre-activation|",
+              by_layer(rows, "kink_distance", log_y=True),
+              "How far the samples' pre-activations lie from the ReLU's kink. Neurons close to it flip first.",
+              log_y=True),
+        Panel("loss", "Loss", "step", "mean cross-entropy", scalar(rows, "loss", "loss", log_y=True),
+              "Fine-tuning loss over the private samples.", log_y=True),
+    ]
+
+
+def flips_panel(rows: Sequence[Row]) -> Panel:
+    """Neuron flips of a fine-tuning."""
+    return Panel("flips", "Neuron flips", "fine-tuning step", "flipped / all (share)", by_layer(rows, "flips"),
+                 "Share of (sample, neuron) pairs whose ReLU switched since the base. Each flip is a piece of the "
+                 "samples' gradients that the attacker predicts wrongly.")
+
+
+def cosine_panel(rows: Sequence[Row]) -> Panel:
+    """Feature stability of a fine-tuning."""
+    return Panel("feature_cosine", "Feature stability", "fine-tuning step", "cosine to step 0",
+                 by_item(rows, "sample", "feature_cosine"),
+                 "Cosine between each sample's gradient features at the base and now. Above 0.99 the frozen-feature "
+                 "(NTK) attack sees what training saw.")
+
+
+def visibility_bars(report: dict[str, Any] | None, *, dtype: str = "float32",
+                    pictures: list[bytes] | None = None) -> Bars | None:
+    """Visibility of each private sample against the precision floor; None before the report exists."""
+    values = (report or {}).get("visibility")
+    if not values:
+        return None
+    digits = {0: "even", 1: "odd"}
+    labels = report.get("labels") or [None] * len(values)
+    names = [f"{index + 1} · {digits[label]}" if label in digits else str(index + 1)
+             for index, label in enumerate(labels)]
+    return Bars("visibility", "Visibility of each private sample", "coefficient / largest", names, values,
+                report.get("precision_floor", FLOORS.get(dtype)),
+                "A sample's coefficient against the largest. Under the dashed line it drowns in the rounding of the "
+                "stored adapter: no attack can bring it back.", pictures)
+
+
+def attack_panels(rows: Sequence[Row], *, best: int | None = None) -> list[Panel]:
+    """Loss terms, residuals, coefficients, gates and restarts of an attack."""
+    return [
+        Panel("terms", "Loss terms", "attack step", "value",
+              scalars(rows, {"loss": "total loss", "residual": "residual", "box": "box", "tv": "total variation"},
+                      log_y=True),
+              "The attack's objective and its parts. Parts that are exactly zero are not drawn.", log_y=True),
+        Panel("residual", "Residual by layer", "attack step", "relative residual",
+              by_layer(rows, "residual", log_y=True),
+              "Mismatch between the released update and the one that the candidates would cause, relative to the "
+              "released one. 1 explains nothing.", log_y=True),
+        Panel("restart_losses", "Restarts", "attack step", "loss",
+              by_item(rows, "restart", "restart_losses", log_y=True, best=best),
+              "Loss of every restart. The one with the smallest residual wins; the truth plays no part in that.",
+              log_y=True),
+        Panel("coefficients", "Recovered coefficients", "attack step", "λ",
+              by_item(rows, "sample", "coefficients", log_y=True, magnitude=True),
+              "The dual variable that the attack gives each sample of the best restart.", log_y=True),
+        Panel("gate_flips", "Gate flips of the attack", "attack step", "changed / all (share)",
+              by_layer(rows, "flips"),
+              "Share of the best restart's ReLU gates that changed since the row before. It settles when the "
+              "candidates do."),
+        Panel("relu_alpha", "Surrogate sharpness", "attack step", "α", scalar(rows, "α", "relu_alpha", log_y=True),
+              "Steepness of the ModifiedReLU's backward pass. It starts soft and hardens towards the true ReLU.",
+              log_y=True),
+    ]
+
+
+PANELS = {"pretrain": pretrain_panels, "finetune": finetune_panels, "attack": attack_panels}
+COMPARED = {  # the curves that are worth laying over one another, by kind
+    "pretrain": {"log_loss": ("ln(mean loss)", "Loss"), "kkt_residual": ("relative residual", "KKT residual")},
+    "finetune": {"feature_cosine_mean": ("mean cosine to step 0", "Feature stability"),
+                 "weight_change": ("‖Δθ‖ / ‖θ₀‖", "Weight change")},
+    "attack": {"residual": ("relative residual", "Residual"), "loss": ("value", "Total loss")},
+}
+
+
+def compared_panels(kind: str, runs: dict[str, Sequence[Row]]) -> list[Panel]:
+    """The same metric of several runs in one chart; `runs` maps the name shown to its rows."""
+    panels = []
+    for key, (y_title, title) in COMPARED[kind].items():
+        log_y = key not in ("log_loss", "feature_cosine_mean")
+        series: list[Series] = [one for name, rows in runs.items() for one in scalar(rows, name, key, log_y=log_y)]
+        panels.append(Panel(key, title, "epoch" if kind == "pretrain" else "step", y_title, series, log_y=log_y))
+    return panels
