@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from core.errors import InputError
+from core.machine import cpu_cores
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -48,7 +49,13 @@ def choose(*, device: str = "auto", precision: str = "float32") -> Compute:
 
 
 def set_threads(slots: int = 1) -> int:
-    """Share the CPU cores between `slots` concurrent runs; returns the threads of this one."""
-    threads = max(1, len(os.sched_getaffinity(0)) // slots) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Share the CPU cores between `slots` concurrent runs; returns the threads of this one.
+
+    ``OMP_NUM_THREADS``, where somebody set it, is an upper bound.
+    """
+    threads = max(1, cpu_cores() // slots)
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        threads = min(threads, int(wanted))
     torch.set_num_threads(threads)
     return threads

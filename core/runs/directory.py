@@ -8,32 +8,42 @@
     result.safetensors  the outcome
     report.json         the outcome in numbers and words
     environment.json    versions, device, host
-    log.txt             lines for people
+    log.txt             lines for people, and what the process printed
+    job.json            there while a job for this run is queued or running (see core.jobs.cluster)
     STOP                its presence asks the process to stop
+    .lock               held by the one process that may change the files above
 """
 
+import errno
 import json
 import os
+import secrets
 import socket
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
+from filelock import FileLock, Timeout
 
 from core.errors import InputError
 from core.files import write_json
+from core.machine import process_started, still_runs
 from core.runs.config import RunConfig, parse_config
 
 STATES = ("pending", "running", "stopping", "stopped", "failed", "interrupted", "done")
 ACTIVE = ("pending", "running", "stopping")
 STALE_SECONDS = 30.0  # a heartbeat older than this, on another host, means that its process is gone
+_READ_TRIES = 5
+_heartbeats: dict[tuple[Any, ...], tuple[float, float]] = {}  # of processes elsewhere: (heartbeat, when it moved)
 
 
 @dataclass(frozen=True)
 class Status:
-    """A run's state. Times are Unix seconds; `seconds` is computing time over all attempts."""
+    """A run's state. Times are Unix seconds; `seconds` is computing time over all attempts.
+
+    `pid`, `process_started` (see `core.machine.process_started`) and `host` name the process that runs it.
+    """
 
     state: str = "pending"
     step: int = 0
@@ -82,11 +92,22 @@ class Run:
         """The frozen config; raises `InputError` where it is missing or unreadable."""
         return parse_config(self._json("config.json", required=True))
 
-    def status(self) -> Status:
-        """The state as it is now: a dead process reads as *interrupted*, a STOP file as *stopping*."""
+    def lock(self) -> FileLock:
+        """The lock of the process that executes or changes this run; the kernel frees it at any death."""
+        return FileLock(str(self.file(".lock")))
+
+    def stored_status(self) -> Status:
+        """status.json as it is written, whether or not its process still lives."""
         values = self._json("status.json", required=True)
         known = {name: values[name] for name in Status.__dataclass_fields__ if name in values}
-        status = Status(**known)
+        if known.get("state") not in STATES:
+            raise InputError(f"run: {self.file('status.json')} names no known state; restore the file or delete the "
+                             "run.")
+        return Status(**known)
+
+    def status(self) -> Status:
+        """The state as it is now: a dead process reads as *interrupted*, a STOP file as *stopping*."""
+        status = self.stored_status()
         if status.state == "running" and not process_alive(status):
             return replace(status, state="interrupted", message="The process of this run is gone. Resume continues "
                            "from its last checkpoint.", seconds_left=None)
@@ -101,15 +122,22 @@ class Run:
         write_json(self.file("status.json"), asdict(status))
 
     def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """Rows from byte `offset` on, and the offset for the next call. A half-written last line waits."""
+        """Rows from byte `offset` on, and the offset for the next call. A half-written last line waits.
+
+        Resume cuts the file back to its checkpoint: a caller that keeps rows keeps them for one
+        `Status.attempts` only. An offset from before the cut reads from the start.
+        """
         path = self.file("metrics.jsonl")
         if not path.exists():
-            return [], offset
+            return [], 0
         with path.open("rb") as file:
-            file.seek(offset)
+            file.seek(max(0, offset - 1))
+            if offset and file.read(1) != b"\n":  # beyond the end, or inside a line
+                offset = 0
+                file.seek(0)
             content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines() if line.strip()], offset + len(whole)
+        return [row for line in whole.splitlines() if (row := _row(line)) is not None], offset + len(whole)
 
     def snapshots(self) -> list[tuple[int, Path]]:
         """(step, picture) of every snapshot, in order of step."""
@@ -128,20 +156,31 @@ class Run:
     def request_stop(self) -> None:
         """Ask the run to stop at its next step; it checkpoints first. Harmless when it has ended."""
         if self.status().active:
-            self.file("STOP").touch()
+            try:
+                self.file("STOP").touch()
+            except OSError as error:
+                raise InputError(f"run: cannot ask {self.id} to stop ({error.strerror or error}); check the rights and "
+                                 f"the space in {self.path}.") from error
 
     def reset_for_resume(self) -> None:
         """Make a stopped, failed or interrupted run *pending* again; its checkpoint stays."""
-        status = self.status()
-        if status.state not in ("stopped", "failed", "interrupted"):
-            raise InputError(f"run: {self.id} is {status.state}; only a stopped, failed or interrupted run resumes.")
-        self.file("STOP").unlink(missing_ok=True)
-        self.write_status(replace(status, state="pending", message="", ended=None, pid=None, process_started=None))
-
-    def _json(self, name: str, *, required: bool) -> Any:
         try:
-            return json.loads(self.file(name).read_text())
-        except FileNotFoundError:
+            # A process whose heartbeat only seems stale (another host, a hung disk) still holds the lock.
+            with self.lock().acquire(timeout=2.0):
+                status = self.status()
+                if status.state not in ("stopped", "failed", "interrupted"):
+                    raise InputError(f"run: {self.id} is {status.state}; only a stopped, failed or interrupted run "
+                                     "resumes.")
+                self.write_status(replace(status, state="pending", message="", ended=None, pid=None,
+                                          process_started=None, seconds_left=None))
+                self.file("STOP").unlink(missing_ok=True)  # last: a kill in between reads as stopped, as before
+        except Timeout:
+            raise InputError(f"run: a process still works on {self.id}; wait for its end, or stop it first.") from None
+
+    def _json(self, name: str, *, required: bool) -> dict[str, Any] | None:
+        try:
+            value = json.loads(self._read(self.file(name)))
+        except (FileNotFoundError, NotADirectoryError):
             if not required:
                 return None
             raise InputError(f"run: {self.path} has no {name}; it is not a complete run directory. Delete it or "
@@ -149,35 +188,65 @@ class Run:
         except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
             raise InputError(f"run: {self.file(name)} cannot be read ({error}); restore the file or delete the "
                              "run.") from error
+        if not isinstance(value, dict):
+            raise InputError(f"run: {self.file(name)} holds no JSON object; restore the file or delete the run.")
+        return value
+
+    @staticmethod
+    def _read(path: Path) -> str:
+        """The text; on NFS a file that is replaced while it is read gives ESTALE, and the next try the new one."""
+        for _ in range(_READ_TRIES - 1):
+            try:
+                return path.read_text()
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise
+                time.sleep(0.02)
+        return path.read_text()
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None  # a power cut can leave a line of zero bytes: a gap in a curve, not a lost page
 
 
 def process_alive(status: Status) -> bool:
     """Whether the process in `status` still runs; on another host its heartbeat decides."""
-    if status.host and status.host != socket.gethostname():
-        return time.time() - status.updated < STALE_SECONDS
-    try:
-        process = psutil.Process(status.pid or -1)
-        return (abs(process.create_time() - (status.process_started or 0)) < 1.0  # a pid can be reused
-                and process.status() != psutil.STATUS_ZOMBIE)
-    except (psutil.Error, ValueError):
-        return False
+    if not status.host or status.host == socket.gethostname():
+        return still_runs(status.pid, status.process_started)
+    # Clocks of two hosts may differ by more than STALE_SECONDS: only the first look compares them, later ones ask
+    # whether the heartbeat has moved since.
+    key, now = (status.host, status.pid, status.process_started), time.monotonic()
+    if key not in _heartbeats:
+        fresh = abs(time.time() - status.updated) < STALE_SECONDS
+        _heartbeats[key] = (status.updated, now if fresh else now - STALE_SECONDS)
+    elif _heartbeats[key][0] != status.updated:
+        _heartbeats[key] = (status.updated, now)
+    return now - _heartbeats[key][1] < STALE_SECONDS
 
 
 def create(path: Path, config: RunConfig) -> Run:
     """Make a run directory with its config, *pending*. The folder may exist but holds no run yet."""
-    if any((path / name).exists() for name in ("config.json", "result.safetensors", "report.json",
-                                               "reconstruction.safetensors")):
+    if any((path / name).exists() for name in ("config.json", "status.json", "metrics.jsonl", "result.safetensors",
+                                               "report.json", "reconstruction.safetensors")):
         raise InputError(f"out: {path} already holds a run; name another folder or delete it first.")
+    # A new folder appears whole or not at all: nobody sees a run without its config, and two processes that take
+    # the same name cannot both win.
+    folder = path if path.exists() else path.with_name(f".new-{path.name}-{secrets.token_hex(4)}")
     try:
-        (path / "snapshots").mkdir(parents=True, exist_ok=True)
-        run = Run(path)
+        (folder / "snapshots").mkdir(parents=True, exist_ok=True)
+        run = Run(folder)
         run.write_status(Status(created=time.time(), updated=time.time()))
-        write_json(path / "config.json", config.model_dump(mode="json"))  # last: a run is there once its config is
+        write_json(folder / "config.json", config.model_dump(mode="json"))
+        if folder != path:
+            folder.rename(path)
     except OSError as error:
         raise InputError(f"out: cannot write to {path} ({error.strerror or error}); name another folder.") from error
-    return run
+    return Run(path)
 
 
 def this_process() -> dict[str, Any]:
     """The status fields that identify the process that runs a run."""
-    return {"pid": os.getpid(), "process_started": psutil.Process().create_time(), "host": socket.gethostname()}
+    return {"pid": os.getpid(), "process_started": process_started(os.getpid()), "host": socket.gethostname()}
