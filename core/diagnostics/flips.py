@@ -15,8 +15,8 @@ def flip_fractions(before: TangentFeatures, after: TangentFeatures) -> dict[str,
 
     A gate is open where z > 0, as ReLU's derivative has it: z = 0 counts as closed.
     """
-    pairs = zip(before.preactivations, after.preactivations, strict=True)
-    return {f"layers.{index}": float(((old > 0) != (new > 0)).float().mean()) for index, (old, new) in enumerate(pairs)}
+    pairs = enumerate(zip(before.preactivations, after.preactivations, strict=True))
+    return {f"layers.{index}": int(((old > 0) != (new > 0)).sum()) / old.numel() for index, (old, new) in pairs}
 
 
 @dataclass(frozen=True)

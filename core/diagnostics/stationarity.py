@@ -1,0 +1,116 @@
+"""How near a network is to a KKT point of the maximum-margin problem.
+
+Gradient flow on a homogeneous network drives the weights to a direction with
+theta = sum_i lam_i y_i grad f(x_i), lam >= 0 (Lyu and Li 2020; Ji and Telgarsky 2020): the identity that the
+KKT attack of Haim et al. 2022 inverts. The residual measured here, with its best lam, is a floor for that attack.
+
+No per-sample gradient is ever formed: with the factored features (h_l, e_l) of `core.models.mlp.tangent_features`,
+<grad f_i, grad f_j> = sum_l (e_i . e_j)(h_i . h_j + bias) and <theta, grad f_i> = sum_l e_i . z_i, z_l the
+pre-activation of layer l.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.models.mlp import MLP, TangentFeatures, tangent_features
+from core.training.losses import signs
+
+_ACTIVE = 1e-6   # a multiplier below this share of the largest counts as zero
+_TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True)
+class Stationarity:
+    """min over lam >= 0 of ||theta - sum_i lam_i y_i grad f_i|| / ||theta||, and what belongs to it."""
+
+    residual: float                  # in [0, 1]; 0 is a KKT point, 1 means that the samples explain nothing
+    layer_residuals: dict[str, float]  # the same lam, each layer's part relative to that layer's norm
+    multipliers: Tensor              # lam [N] >= 0, float64
+    margin: float                    # min_i y_i f(x_i) / ||theta||^L, L the number of layers
+    norm: float                      # ||theta||
+
+    @property
+    def active(self) -> Tensor:
+        """Indices of the samples with lam > 0: the support vectors, all that a KKT attack can see."""
+        return torch.nonzero(self.multipliers > _ACTIVE * self.multipliers.max().clamp_min(1e-300)).flatten()
+
+
+def stationarity(network: MLP, x: Tensor, labels: Tensor, *, start: Tensor | None = None) -> Stationarity:
+    """Measure `network` on images `x` [N, C, H, W] in [0, 1] with `labels` [N] in {0, 1}.
+
+    `start` [N]: multipliers of an earlier call, which save work while training. Computes the products in the
+    network's precision and the rest in float64 on the CPU (MPS has no float64).
+    """
+    features = tangent_features(network, x)
+    sign = signs(labels).double().cpu()
+    grams, inner, norms = [], [], []
+    for index, layer in enumerate(network.layers):
+        gram, projection = _layer_products(features, index, network)
+        grams.append(gram * sign[:, None] * sign)
+        inner.append(projection * sign)
+        norms.append(sum(parameter.detach().double().cpu().square().sum().item() for parameter in layer.parameters()))
+    total = sum(norms)
+    lam = nonnegative_least_squares(sum(grams), sum(inner), start=start)
+    parts = [max(0.0, norm - (2 * lam @ part - lam @ gram @ lam).item())
+             for norm, part, gram in zip(norms, inner, grams, strict=True)]
+    logits = features.logits.double().cpu()
+    return Stationarity(
+        residual=math.sqrt(sum(parts) / total) if total else 1.0,
+        layer_residuals={f"layers.{index}": math.sqrt(part / norm) if norm else 0.0
+                         for index, (part, norm) in enumerate(zip(parts, norms, strict=True))},
+        multipliers=lam, margin=((sign * logits).min() / total ** (len(norms) / 2)).item() if total else 0.0,
+        norm=math.sqrt(total))
+
+
+def _layer_products(features: TangentFeatures, index: int, network: MLP) -> tuple[Tensor, Tensor]:
+    """One layer's share of <grad f_i, grad f_j> [N, N] and of <theta, grad f_i> [N], in float64."""
+    layer = network.layers[index]
+    signal = features.signals[index].cpu().double()
+    inputs = features.inputs[index].cpu().double()
+    similarity = inputs @ inputs.T
+    if layer.bias is not None:
+        similarity += 1.0  # the bias is a weight on a constant input 1
+    hidden = index < len(network.layers) - 1
+    outputs = (features.preactivations[index] if hidden else features.logits[:, None]).cpu().double()
+    return (signal @ signal.T) * similarity, (signal * outputs).sum(1)
+
+
+def nonnegative_least_squares(gram: Tensor, inner: Tensor, *, start: Tensor | None = None) -> Tensor:
+    """argmin over lam >= 0 of lam^T gram lam - 2 inner^T lam; `gram` [N, N] positive semidefinite, `inner` [N].
+
+    Block principal pivoting (Kim and Park 2011): guess which multipliers are positive, solve for them, and swap
+    all that break the optimality conditions; after three rounds without progress only the last one (Murty's rule),
+    which cannot cycle. A handful of Cholesky factorisations instead of one pivot a sample as in Lawson and Hanson.
+    Should rounding keep it from an end, the last guess is clipped: still lam >= 0, so a residual made from it
+    is an upper bound.
+    """
+    count = len(inner)
+    # Samples given twice make the matrix singular; the ridge picks one of the equal solutions.
+    regular = gram + torch.eye(count, dtype=gram.dtype) * (1e-12 * gram.diagonal().max().clamp_min(1e-300))
+    free = start.to(inner) > 0 if start is not None else torch.zeros(count, dtype=torch.bool)
+    scale = inner.abs().max().clamp_min(1e-300)
+    fewest, patience = count + 1, 3
+    lam = torch.zeros_like(inner)
+    for _ in range(10 * count + 50):
+        lam = torch.zeros_like(inner)
+        if free.any():
+            factor = torch.linalg.cholesky(regular[free][:, free])
+            lam[free] = torch.cholesky_solve(inner[free][:, None], factor).squeeze(1)
+        slope = regular @ lam - inner
+        wrong = torch.where(free, lam < -_TOLERANCE * lam.abs().max(), slope < -_TOLERANCE * scale)
+        broken = int(wrong.sum())
+        if broken == 0:
+            break
+        if broken < fewest:
+            fewest, patience = broken, 3
+        elif patience > 0:
+            patience -= 1
+        else:
+            last = torch.nonzero(wrong).flatten()[-1]
+            wrong = torch.zeros_like(wrong)
+            wrong[last] = True
+        free = free ^ wrong
+    return lam.clamp(min=0.0)

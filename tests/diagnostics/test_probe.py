@@ -1,0 +1,42 @@
+import json
+
+import pytest
+import torch
+
+from core.diagnostics.probe import Probe
+
+
+def test_measure_against_the_multiplied_out_network(moved):
+    found = Probe(moved.network, moved.x, moved.labels).measure(moved.update)
+    logits = {"before": moved.network(moved.x).requires_grad_(), "after": moved.moved(moved.x).requires_grad_()}
+    losses = {name: torch.nn.functional.binary_cross_entropy_with_logits(value, moved.labels.double())
+              for name, value in logits.items()}
+    g = {name: torch.autograd.grad(losses[name], logits[name])[0] for name in logits}
+    assert found.loss == pytest.approx(losses["after"].item(), rel=1e-12)
+    assert found.coefficients == pytest.approx(g["after"].tolist(), rel=1e-12)
+    assert found.coefficient_drift == pytest.approx((g["after"] / g["before"] - 1).abs().tolist(), rel=1e-9)
+
+    start = torch.cat([p.flatten() for p in moved.network.parameters()])
+    change = torch.cat([p.flatten() for p in moved.moved.parameters()]) - start
+    assert found.weight_change == pytest.approx((change.norm() / start.norm()).item(), rel=1e-12)
+
+
+def test_no_update_is_theta_0(moved):
+    found = Probe(moved.network, moved.x, moved.labels).measure({})
+    assert found.weight_change == 0
+    assert found.coefficient_drift == [0.0] * 5
+    assert set(found.flips.values()) == {0.0}
+
+
+def test_row_is_flat_and_json(moved):
+    row = Probe(moved.network, moved.x, moved.labels).measure(moved.update).row()
+    assert {"loss", "flips.layers.0", "feature_cosine_mean", "kink_distance.layers.0", "weight_change"} <= set(row)
+    assert all(isinstance(value, float) or [isinstance(item, float) for item in value] == [True] * 5
+               for value in row.values())
+    assert json.loads(json.dumps(row)) == row
+
+
+def test_probe_leaves_the_network_alone(moved):
+    before = {name: tensor.clone() for name, tensor in moved.network.state_dict().items()}
+    Probe(moved.network, moved.x, moved.labels).measure(moved.update)
+    assert all(torch.equal(before[name], tensor) for name, tensor in moved.network.state_dict().items())
