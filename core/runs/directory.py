@@ -34,6 +34,7 @@ from core.runs.config import RunConfig, parse_config
 STATES = ("pending", "running", "stopping", "stopped", "failed", "interrupted", "done")
 ACTIVE = ("pending", "running", "stopping")
 STALE_SECONDS = 30.0  # a heartbeat older than this, on another host, means that its process is gone
+LOCK_SECONDS = 2.0    # others hold a run's lock for moments only, unless they execute it
 _READ_TRIES = 5
 _heartbeats: dict[tuple[Any, ...], tuple[float, float]] = {}  # of processes elsewhere: (heartbeat, when it moved)
 
@@ -166,7 +167,7 @@ class Run:
         """Make a stopped, failed or interrupted run *pending* again; its checkpoint stays."""
         try:
             # A process whose heartbeat only seems stale (another host, a hung disk) still holds the lock.
-            with self.lock().acquire(timeout=2.0):
+            with self.lock().acquire(timeout=LOCK_SECONDS):
                 status = self.status()
                 if status.state not in ("stopped", "failed", "interrupted"):
                     raise InputError(f"run: {self.id} is {status.state}; only a stopped, failed or interrupted run "

@@ -1,5 +1,6 @@
 """The monitor that writes a run directory; used by the one process that executes the run."""
 
+import contextlib
 import errno
 import json
 import threading
@@ -11,12 +12,12 @@ from statistics import median
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
-from safetensors import safe_open
+from filelock import Timeout
+from safetensors import SafetensorError, safe_open
 
 from core.errors import InputError
-from core.files import finite, write_atomic, write_tensors
-from core.runs.directory import Run, Status, this_process
+from core.files import finite, remove_leftovers, write_atomic, write_tensors
+from core.runs.directory import LOCK_SECONDS, Run, this_process
 from core.viz.images import grid_png
 
 HEARTBEAT_SECONDS = 1.0
@@ -25,34 +26,43 @@ HEARTBEAT_SECONDS = 1.0
 class Recorder:
     """Context manager and `core.monitor.Monitor`: holds the lock, beats, records, ends the run.
 
-    Leaving the context sets the final state: *done*, *stopped* (somebody asked), or *failed*
-    with one sentence (`InputError`) or the exception's last line; the traceback goes to log.txt.
+    Leaving the context sets the final state: *done*, *stopped* (somebody asked), *interrupted* (see
+    `ask_to_stop`), or *failed* with one sentence (`InputError`) or the exception's last line; the
+    traceback goes to log.txt.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._lock = FileLock(str(run.file(".lock")))
-        self._mutex = threading.Lock()
+        self._lock = run.lock()
+        self._mutex = threading.Lock()  # engine and heartbeat both replace _status
         self._ended = threading.Event()
         self._step_seconds: deque[float] = deque(maxlen=200)
         self._last_step: tuple[int, float] | None = None
+        self._end_state, self._end_message = "stopped", ""
         self.stop_seen = False
 
     def __enter__(self) -> "Recorder":
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=LOCK_SECONDS)
         except Timeout:
             raise InputError(f"run: {self.run.id} is already running in another process.") from None
-        status = self.run.status()
-        if status.state != "pending":
+        try:
+            status = self.run.status()
+            if status.state != "pending":
+                raise InputError(f"run: {self.run.id} is {status.state}, not pending; resume it instead.")
+            try:
+                self._tidy()
+            except InputError as error:
+                self.run.write_status(replace(status, state="failed", message=str(error), ended=time.time()))
+                raise
+            self._before, self._began = status.seconds, time.monotonic()
+            now = time.time()
+            self._status = replace(status, state="running", started=status.started or now, updated=now, message="",
+                                   attempts=status.attempts + 1, **this_process())
+            self.run.write_status(self._status)
+        except BaseException:
             self._lock.release()
-            raise InputError(f"run: {self.run.id} is {status.state}, not pending; resume it instead.")
-        self._before = status.seconds
-        self._began = time.time()
-        self._status = replace(status, state="running", started=status.started or self._began, updated=self._began,
-                               message="", attempts=status.attempts + 1, **this_process())
-        self.run.write_status(self._status)
-        self._cut_metrics()
+            raise
         self._heart = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
         self._heart.start()
         return self
@@ -60,22 +70,31 @@ class Recorder:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
         self._ended.set()
         self._heart.join()
-        state, message = "stopped" if self.stop_seen else "done", ""
-        if error is not None:
-            state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
-            message = describe_failure(error)
-            self.log("".join(traceback.format_exception(kind, error, trace)))
+        state, message = (self._end_state, self._end_message) if self.stop_seen else ("done", "")
         try:
+            if error is not None:
+                state = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+                message = describe_failure(error)
+                with contextlib.suppress(OSError):  # a full disk: the state still says why, if it fits
+                    self.log("".join(traceback.format_exception(kind, error, trace)))
             self._write(state=state, message=message, ended=time.time(), seconds_left=None)
             self.run.file("STOP").unlink(missing_ok=True)
         finally:
             self._lock.release()
         return False
 
+    def ask_to_stop(self, message: str, *, state: str = "stopped") -> None:
+        """From a signal handler or another thread: make `should_stop` true.
+
+        `state` is *stopped* where a person asked, *interrupted* where the machine did (walltime, lost supervisor).
+        """
+        self._end_state, self._end_message = state, message
+        self.stop_seen = True
+
     # What the engine tells
 
     def progress(self, step: int, total: int) -> None:
-        now = time.time()
+        now = time.monotonic()  # the wall clock may be set while a run lasts
         if self._last_step is not None and step > self._last_step[0]:
             self._step_seconds.append((now - self._last_step[1]) / (step - self._last_step[0]))
         self._last_step = (step, now)
@@ -116,18 +135,23 @@ class Recorder:
         path = self.run.file("checkpoint.safetensors")
         if not path.exists():
             return None
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["meta"])
+        try:
+            with safe_open(path, framework="pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["meta"])
+        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+            raise InputError(f"run: the checkpoint {path} cannot be read ({error}); delete it to start this run "
+                             "over.") from error
 
     # Inside
 
     def _seconds(self) -> float:
-        return self._before + time.time() - self._began
+        return self._before + time.monotonic() - self._began
 
     def _write(self, **changes: Any) -> None:
         with self._mutex:
-            self._status = replace(self._status, updated=time.time(), seconds=self._seconds(), **changes)
-            self.run.write_status(self._status)
+            status = replace(self._status, updated=time.time(), seconds=self._seconds(), **changes)
+            self._status = status
+        self.run.write_status(status)  # outside: a slow disk must not hold up the engine's next step
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):
@@ -136,8 +160,10 @@ class Recorder:
             except OSError:
                 continue  # a full disk: the engine's own next write raises and ends the run; the old status stays
 
-    def _cut_metrics(self) -> None:
-        """Drop rows after the checkpoint that this attempt continues from, and a half-written last line."""
+    def _tidy(self) -> None:
+        """Before an attempt: drop what a kill left half-written, and rows after the checkpoint it continues from."""
+        remove_leftovers(self.run.path)
+        remove_leftovers(self.run.file("snapshots"))
         rows, _ = self.run.metrics()
         checkpoint = self.load_checkpoint()
         last = checkpoint[1]["step"] if checkpoint else -1

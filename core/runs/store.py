@@ -3,6 +3,7 @@
 import os
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import InputError
@@ -23,21 +24,27 @@ class RunStore:
 
     def create(self, config: RunConfig, *, run_id: str | None = None) -> Run:
         """A new *pending* run; its id sorts by time."""
-        name = run_id or f"{config.kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        name = run_id or f"{config.kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        if not _is_id(name):
+            raise InputError(f"run: {name!r} cannot name a run; use letters, digits, - and _.")
         return create(self.root / name, config)
 
     def list(self, *, kind: str | None = None) -> list[Run]:
         """Whole runs, newest first. A directory without its config is left out: see `broken`."""
-        runs = [Run(path.parent) for path in self.root.glob("*/config.json")]
-        created = {run: run.file("config.json").stat().st_mtime for run in runs}
-        chosen = [run for run in runs if kind is None or run.id.startswith(kind) or _kind(run) == kind]
-        return sorted((run for run in chosen if self._readable(run)), key=created.__getitem__, reverse=True)
+        created = {}
+        for run in self._folders():
+            try:
+                config = run.config()
+                if kind in (None, config.kind):
+                    created[run] = run.status().created
+            except InputError:
+                continue  # `broken` tells
+        return sorted(created, key=created.__getitem__, reverse=True)
 
     def broken(self) -> dict[str, str]:
         """Directories that look like runs but cannot be read: name to the reason."""
         reasons = {}
-        for path in sorted(self.root.glob("*/status.json")) + sorted(self.root.glob("*/config.json")):
-            run = Run(path.parent)
+        for run in self._folders():
             try:
                 run.config(), run.status()
             except InputError as error:
@@ -47,20 +54,18 @@ class RunStore:
     def get(self, run_id: str) -> Run:
         """The run of that id; raises `InputError` where there is none."""
         path = self.root / run_id
-        if not run_id or Path(run_id).name != run_id or not path.is_dir():
+        if not _is_id(run_id) or not path.is_dir():
             raise InputError(f"run: there is no run {run_id!r} in {self.root}; `python -m core list` shows the ids.")
         return Run(path)
 
-    def _readable(self, run: Run) -> bool:
-        try:
-            run.config(), run.status()
-        except InputError:
-            return False
-        return True
+    def _folders(self) -> Iterator[Run]:
+        """Every folder that is or was a run; hidden ones are the cluster's, or a run that is being made."""
+        if not self.root.is_dir():
+            return
+        for path in sorted(self.root.iterdir()):
+            if not path.name.startswith(".") and path.is_dir() and any(path.iterdir()):
+                yield Run(path)
 
 
-def _kind(run: Run) -> str | None:
-    try:
-        return run.config().kind
-    except InputError:
-        return None
+def _is_id(name: str) -> bool:
+    return bool(name) and Path(name).name == name and not name.startswith(".")
