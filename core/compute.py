@@ -42,7 +42,8 @@ def choose(*, device: str = "auto", precision: str = "float32") -> Compute:
     devices = available_devices()
     name = devices[0] if device == "auto" else device
     if name not in devices:
-        raise InputError(f"device: {name!r} is not available on this machine; choose one of auto, {', '.join(devices)}.")
+        raise InputError(f"device: {name!r} is not available on this machine; choose one of auto, "
+                         f"{', '.join(devices)}.")
     if name == "mps" and precision == "float64":
         raise InputError("precision: MPS has no float64; choose float32, or device cpu.")
     return Compute(torch.device(name), DTYPES[precision])
