@@ -1,0 +1,75 @@
+"""From a pretraining run's config to its files: data, network, training, checkpoint, report."""
+
+import os
+from typing import Any
+
+import torch
+
+from core.compute import choose, set_threads
+from core.data.datasets import load_digits
+from core.data.problems import OddEven, accuracy
+from core.files import write_json
+from core.models.checkpoint import save_checkpoint
+from core.models.mlp import MLP, init_small_first_layer
+from core.runs.config import PretrainConfig
+from core.runs.directory import Run
+from core.runs.recorder import Recorder
+from core.training.pretrain import pretrain
+
+ENDINGS = {
+    "reached_target": "The target loss was reached.",
+    "epochs": "All epochs were used before the target loss was reached.",
+    "stalled": "No step lowered the loss any more at this precision.",
+    "stopped": "Stopped on request; Resume continues from here.",
+}
+
+
+def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
+    """Train a base; writes ``result.safetensors`` and ``report.json``, at a stop too: a stopped base is a base."""
+    compute = choose(device=config.device, precision=config.precision)
+    threads = set_threads(int(os.environ.get("AFTERIMAGE_SLOTS", "1")))
+    # "auto" is settled at the first attempt: a resumed run must not change its data once a download has become possible.
+    data = load_digits(recorder.run.status().summary.get("data_source", config.data_source))
+    recorder.summary(data_source=data.source)
+    problem = OddEven(data)
+    indices = problem.select_training(config.samples_per_class)
+    images, labels = problem.images(indices), problem.labels[indices]
+    recorder.log(f"{len(indices)} training digits. {data.description}. {compute.describe()}, {threads} threads.")
+
+    network = new_network(config, images)
+    network.to(device=compute.device, dtype=compute.dtype)
+    outcome = pretrain(network, compute.place(images), labels.to(compute.device), optimizer=config.optimizer,
+                       learning_rate=config.learning_rate, epochs=config.epochs, monitor=recorder,
+                       target_log_loss=config.target_log_loss, record_every=config.record_every)
+    recorder.log(ENDINGS[outcome.status])
+
+    held_out = problem.holdout(indices)
+    holdout_accuracy = accuracy(network, compute.place(problem.images(held_out)), problem.labels[held_out])
+    measured = outcome.stationarity
+    numbers = {"log_loss": outcome.log_loss, "train_error": outcome.train_error, "kkt_residual": measured.residual}
+    save_checkpoint(run.file("result.safetensors"), network, facts(config, problem, indices, numbers, holdout_accuracy))
+    write_json(run.file("report.json"), {
+        **numbers, "epochs": outcome.epochs, "margin": measured.margin, "layer_residuals": measured.layer_residuals,
+        "support_samples": len(measured.active), "holdout_accuracy": holdout_accuracy,
+        "holdout_samples": len(held_out), "samples": len(indices), "data_source": data.source,
+        "data_description": data.description, "reached_target": outcome.status == "reached_target",
+        "ending": ENDINGS[outcome.status], "seconds": run.status().seconds})
+    recorder.summary(**numbers, samples=len(indices), holdout_accuracy=holdout_accuracy)
+
+
+def new_network(config: PretrainConfig, images: torch.Tensor) -> MLP:
+    """The untrained network: Haim's initialisation, drawn on the CPU in float32 so that every device gets the same."""
+    pixels = images[0].numel()
+    network = MLP([pixels, config.hidden, config.hidden, 1], image_shape=tuple(images.shape[1:]))
+    init_small_first_layer(network, scale=config.init_scale, generator=torch.Generator().manual_seed(config.seed))
+    network.input_mean.copy_(images.mean(0))
+    return network.requires_grad_(False)
+
+
+def facts(config: PretrainConfig, problem: OddEven, indices: torch.Tensor, numbers: dict[str, float],
+          holdout_accuracy: float) -> dict[str, Any]:
+    """What the checkpoint says about itself; fine-tuning reads data_source and indices to keep off them."""
+    return {"problem": problem.name, "data_source": problem.data.source, "data_description": problem.data.description,
+            "indices": indices.tolist(), "labels": problem.labels[indices].tolist(),
+            "holdout": {"samples": len(problem.data) - len(indices), "accuracy": holdout_accuracy},
+            **numbers, "config": config.model_dump(mode="json")}
