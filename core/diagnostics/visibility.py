@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from core.diagnostics.coefficients import loss_coefficients
-from core.errors import InputError
 from core.models.mlp import MLP
 
 VISIBLE_WITHIN = 30.0  # times: what gradient-based attacks still reconstruct beside the largest
@@ -30,6 +29,7 @@ class Visibility:
 
     values: list[float]    # |g_i| / max_j |g_j|, in [0, 1]
     verdicts: list[str]    # visible, weak, or hidden
+    floor: float           # of rounding, on the scale of `values`
     largest: float         # max_i |sigmoid(f_i) - y_i|, in [0, 1]: the scale that 1 in `values` stands for
     notes: list[str]       # sentences for people; empty when all is well
 
@@ -61,7 +61,7 @@ def judge(coefficients: Tensor, *, stored_dtype: str = "float32") -> Visibility:
         if count := verdicts.count(verdict):
             notes.append(f"{count} of {len(values)} samples {'is' if count == 1 else 'are'} {verdict}: coefficients "
                          f"{why}.")
-    return Visibility(values, verdicts, largest, notes)
+    return Visibility(values, verdicts, floor, largest, notes)
 
 
 def pool_coefficients(network: MLP, x: Tensor, labels: Tensor, *, batch_size: int = 2000) -> Tensor:
@@ -72,19 +72,6 @@ def pool_coefficients(network: MLP, x: Tensor, labels: Tensor, *, batch_size: in
     return loss_coefficients(torch.cat(logits), labels, count=1)
 
 
-def choose_visible(coefficients: Tensor, labels: Tensor, *, count: int, seed: int) -> list[int]:
-    """Positions of `count` samples of a pool, drawn by `seed` among those within 30x of the largest.
-
-    Balanced over the classes; for odd `count` label 1 (odd digits) gives one more. Ordered label 1
-    first. Raises `InputError` where a class has too few visible samples.
-    """
-    seen = visibility(coefficients) * VISIBLE_WITHIN >= 1
-    generator = torch.Generator().manual_seed(seed)
-    chosen: list[int] = []
-    for label, wanted in ((1, (count + 1) // 2), (0, count // 2)):
-        positions = (seen & (labels.cpu() == label)).nonzero().flatten()
-        if len(positions) < wanted:
-            raise InputError(f"samples: {wanted} visible samples of label {label} are wanted, but the hold-out has "
-                             f"{len(positions)}; ask for fewer samples, or set selection to random.")
-        chosen += positions[torch.randperm(len(positions), generator=generator)[:wanted]].tolist()
-    return chosen
+def is_visible(coefficients: Tensor) -> Tensor:
+    """Which of a pool's coefficients [M] are within 30x of its largest: [M] bool. Precision is not considered."""
+    return visibility(coefficients) * VISIBLE_WITHIN >= 1

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from core.diagnostics.visibility import ROUNDING_FLOOR, choose_visible, judge, pool_coefficients, visibility
-from core.errors import InputError
+from core.diagnostics.visibility import ROUNDING_FLOOR, is_visible, judge, pool_coefficients, visibility
 from core.models.mlp import MLP
 
 
@@ -55,32 +54,8 @@ def test_the_floor_is_where_rounding_hides_signs(dtype):
         assert wrong_signs(stored, ROUNDING_FLOOR[dtype] / 1000) > 0.1
 
 
-@pytest.fixture
-def pool() -> tuple[torch.Tensor, torch.Tensor]:
-    """200 coefficients over 9 powers of ten, with label and size unrelated."""
-    generator = torch.Generator().manual_seed(1)
-    sizes = 10 ** (-9 * torch.rand(200, generator=generator, dtype=torch.float64))
-    labels = torch.randint(2, (200,), generator=generator)
-    return -sizes * (labels * 2 - 1), labels
-
-
-@pytest.mark.parametrize(("count", "odd"), [(1, 1), (2, 1), (7, 4), (10, 5)])
-def test_chosen_samples_are_visible_balanced_and_distinct(pool, count, odd):
-    coefficients, labels = pool
-    chosen = choose_visible(coefficients, labels, count=count, seed=5)
-    assert len(set(chosen)) == count
-    assert labels[chosen].tolist() == [1] * odd + [0] * (count - odd)
-    assert bool((visibility(coefficients)[chosen] >= 1 / 30).all())
-
-
-def test_choice_follows_the_seed(pool):
-    draws = [choose_visible(*pool, count=6, seed=seed) for seed in (0, 0, 1)]
-    assert draws[0] == draws[1] != draws[2]
-
-
-def test_too_many_visible_samples_wanted(pool):
-    with pytest.raises(InputError, match="samples: 60 visible samples of label 1 are wanted"):
-        choose_visible(*pool, count=120, seed=0)
+def test_visible_samples_of_a_pool():
+    assert is_visible(torch.tensor([-0.9, 0.9 / 29, 0.9 / 31, 0.0])).tolist() == [True, True, False, False]
 
 
 def test_pool_coefficients_in_batches_equal_the_gradient():

@@ -1,0 +1,146 @@
+"""From a fine-tuning run's config to its files: base, private samples, training, adapter, truth, report."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.data.datasets import load_digits
+from core.data.problems import OddEven
+from core.diagnostics.visibility import ROUNDING_FLOOR, Visibility, is_visible, judge, pool_coefficients
+from core.errors import InputError
+from core.files import finite, write_atomic, write_json, write_tensors
+from core.models.checkpoint import Checkpoint, load_checkpoint
+from core.runs.config import FinetuneConfig
+from core.runs.directory import Run
+from core.runs.recorder import Recorder
+from core.runs.store import RunStore
+from core.training.adapters import save_adapter
+from core.training.finetune import Finetuning, finetune
+from core.viz.images import grid_png
+
+# The regime in which features frozen at theta_0 still describe the update.
+NTK_COSINE, NTK_WEIGHT_CHANGE = 0.99, 0.01
+
+
+def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
+    """Fine-tune on private hold-out samples; a stop leaves a checkpoint and no adapter.
+
+    Writes ``adapter/`` (what is published), and as truth ``truth.png`` and ``result.safetensors``: x
+    [N, 1, 28, 28] in [0, 1], labels [N], indices [N], coefficients [N] (sum over steps of -lr * dL/df_i) and
+    visibility [N]. ``report.json`` comes last.
+    """
+    checkpoint = resolve_base(run, config.base)
+    problem = _problem(checkpoint, run.status().summary.get("data_source", "auto"))
+    recorder.summary(data_source=problem.data.source)
+    indices = choose_samples(problem, checkpoint, config)
+    x, labels = problem.images(indices), problem.labels[indices]
+    write_atomic(run.file("truth.png"), grid_png(x))
+    recorder.log(f"{len(indices)} private digits, dataset indices {indices.tolist()}. {problem.data.description}.")
+
+    outcome = finetune(checkpoint.network, x, labels, config, monitor=recorder)
+    if not outcome.finished:
+        recorder.log(f"Stopped after {outcome.step} of {config.steps} steps; Resume continues from here.")
+        return
+    # Storing in float64 what was computed in float32 brings nothing back: the coarser of the two counts.
+    rounded_to = max(config.precision, config.adapter_dtype, key=ROUNDING_FLOOR.__getitem__)
+    seen = judge(torch.tensor(outcome.before.coefficients, dtype=torch.float64), stored_dtype=rounded_to)
+    save_adapter(run.file("adapter"), outcome.model, dtype=config.adapter_dtype,
+                 base_fingerprint=checkpoint.fingerprint)
+    write_tensors(run.file("result.safetensors"), {
+        "x": x.float(), "labels": labels, "indices": indices, "coefficients": outcome.kappa,
+        "visibility": torch.tensor(seen.values, dtype=torch.float64)})
+    write_json(run.file("report.json"), finite({
+        **_report(config, checkpoint, labels, indices, outcome, seen),
+        "data_source": problem.data.source, "limits": _limits(config, checkpoint, outcome, seen)}))
+    recorder.summary(samples=len(indices), rank=config.rank, steps=config.steps, loss=outcome.after.loss,
+                     visible=len(indices) - seen.verdicts.count("hidden"))
+
+
+def resolve_base(run: Run, base: str) -> Checkpoint:
+    """The base checkpoint that `base` names: a pretraining run beside `run`, or a file."""
+    store = RunStore(run.path.parent)
+    is_run = Path(base).name == base and (store.root / base).is_dir()  # a run's name may hold a dot
+    if not is_run and (Path(base).is_file() or Path(base).suffix or Path(base).name != base):
+        return load_checkpoint(base)
+    pretraining = store.get(base)
+    result = pretraining.file("result.safetensors")
+    if (kind := pretraining.config().kind) != "pretrain":
+        raise InputError(f"base: {base} is a run of kind {kind}; name a pretraining run or a checkpoint file.")
+    if not result.is_file():
+        raise InputError(f"base: the pretraining run {base} is {pretraining.status().state} and has no checkpoint yet; "
+                         "let it finish first.")
+    return load_checkpoint(result)
+
+
+def choose_samples(problem: OddEven, checkpoint: Checkpoint, config: FinetuneConfig) -> Tensor:
+    """Dataset indices [N] of the private samples; never any that the base's facts name as trained on."""
+    trained = checkpoint.facts.get("indices", [])
+    if config.indices is not None:
+        if not config.indices:
+            raise InputError("indices: the list is empty; name at least one, or leave the field empty.")
+        return problem.check_holdout(config.indices, trained=trained)
+    generator = torch.Generator().manual_seed(config.seed)
+    if config.selection == "first":
+        return problem.select_holdout(config.samples, trained=trained)
+    if config.selection == "random":
+        return problem.select_holdout(config.samples, trained=trained, generator=generator)
+    pool = problem.holdout(trained)
+    pool = pool[is_visible(pool_coefficients(checkpoint.network, problem.images(pool), problem.labels[pool]))]
+    try:
+        return problem.select_holdout(config.samples, trained=trained, pool=pool, generator=generator)
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')}, or set selection to random: only {len(pool)} hold-out digits are "
+                         "within 30x of the largest coefficient.") from error
+
+
+def _problem(checkpoint: Checkpoint, fallback_source: str) -> OddEven:
+    """The problem that the base was trained on; for a foreign base, our digits as they are at hand."""
+    facts = checkpoint.facts
+    if facts.get("problem", OddEven.name) != OddEven.name:
+        raise InputError(f"base: it was trained on {facts['problem']!r}; only {OddEven.name} can be fine-tuned here.")
+    problem = OddEven(load_digits(facts.get("data_source", fallback_source)))
+    shape = tuple(problem.data.images.shape[1:])
+    if checkpoint.network.image_shape != shape:
+        raise InputError(f"base: it takes images of shape {list(checkpoint.network.image_shape)}, but the digits are "
+                         f"{list(shape)}; name a base for MNIST.")
+    return problem
+
+
+def _report(config: FinetuneConfig, checkpoint: Checkpoint, labels: Tensor, indices: Tensor, outcome: Finetuning,
+            seen: Visibility) -> dict[str, Any]:
+    after = outcome.after
+    return {
+        "base": config.base, "base_fingerprint": checkpoint.fingerprint,
+        "samples": len(indices), "labels": labels.tolist(), "indices": indices.tolist(),
+        "rank": config.rank, "alpha": config.lora_alpha, "scaling": config.lora_alpha / config.rank,
+        "layers": sorted(set(config.layers)), "optimizer": config.optimizer, "learning_rate": config.learning_rate,
+        "steps": config.steps, "adapter_dtype": config.adapter_dtype,
+        "loss_before": outcome.before.loss, "loss_after": after.loss,
+        "visibility": seen.values, "verdicts": seen.verdicts, "largest_coefficient": seen.largest,
+        "rounding_floor": seen.floor,
+        "coefficients": outcome.kappa.tolist(), "coefficient_drift": after.coefficient_drift,
+        "flips": after.flips, "feature_cosine": after.feature_cosine, "weight_change": after.weight_change,
+        "kink_distance": {name: {"median": item.median, "smallest": item.smallest}
+                          for name, item in after.kink_distance.items()},
+        "seconds": outcome.seconds}
+
+
+def _limits(config: FinetuneConfig, checkpoint: Checkpoint, outcome: Finetuning, seen: Visibility) -> list[str]:
+    """What will hinder an attack, in sentences."""
+    limits = list(seen.notes)
+    if "indices" not in checkpoint.facts:
+        limits.append("The base does not say what it was trained on, so overlap with the private samples cannot be "
+                      "checked.")
+    lowest = min(outcome.after.feature_cosine)
+    if lowest < NTK_COSINE or outcome.after.weight_change > NTK_WEIGHT_CHANGE:
+        limits.append(f"Training left the NTK regime (lowest feature cosine {lowest:.3f}, weight change "
+                      f"{outcome.after.weight_change:.1e}): features frozen at the base describe "
+                      f"{'the later steps' if config.steps > 1 else 'any further step'} only roughly.")
+    if config.optimizer == "adamw":
+        limits.append("AdamW rescales every weight's gradient, so the update is no sum of the samples' features and "
+                      "the coefficients are only each sample's pull on the loss.")
+    if config.weight_decay > 0:
+        limits.append("Weight decay shrinks the adapter between steps; the coefficients do not include that.")
+    return limits
