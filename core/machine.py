@@ -7,6 +7,10 @@ from pathlib import Path
 
 import psutil
 
+from core.errors import InputError
+
+PROJECT = Path(__file__).parents[1]  # the checkout: `python -m core` works from here
+
 
 def cpu_cores() -> int:
     """Cores that this process may use (a job on a cluster is often confined to a few)."""
@@ -48,3 +52,11 @@ def still_runs(pid: int | None, started: float | None) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def slots(*, default: int = 1) -> int:
+    """Runs that share this machine's cores: ``$AFTERIMAGE_SLOTS``, else `default`."""
+    text = os.environ.get("AFTERIMAGE_SLOTS", str(default))
+    if not text.isdigit() or int(text) < 1:
+        raise InputError(f"AFTERIMAGE_SLOTS: {text!r} is not a number of runs; set it to 1 or more, or unset it.")
+    return int(text)

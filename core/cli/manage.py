@@ -1,0 +1,133 @@
+"""Commands that look at runs or manage them: list, show, stop, export, cluster, demo."""
+
+import argparse
+import json
+import os
+import secrets
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+
+from core.cli.launch import find_run
+from core.errors import InputError
+from core.runs.config import KINDS
+from core.runs.directory import Run
+from core.runs.store import RunStore
+
+NOT_EXPORTED = ("STOP", "job.json")
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    """Register this module's commands."""
+    parser = commands.add_parser("list", help="Show all runs, newest first, and broken run directories.")
+    parser.add_argument("--kind", choices=list(KINDS))
+    parser.set_defaults(command=list_runs)
+    parser = commands.add_parser("show", help="Print a run's config, status and report as JSON.")
+    parser.add_argument("run", metavar="RUN", help="run directory or id")
+    parser.set_defaults(command=show)
+    parser = commands.add_parser("stop", help="Ask a run to stop at its next step, with a checkpoint.")
+    parser.add_argument("run", metavar="RUN", help="run directory or id")
+    parser.set_defaults(command=stop)
+    parser = commands.add_parser("export", help="Write a run, and the runs it builds on, into a zip file.")
+    parser.add_argument("run", metavar="RUN", help="run directory or id")
+    parser.add_argument("file", metavar="FILE.zip")
+    parser.set_defaults(command=export)
+    parser = commands.add_parser("cluster", help="Show or stop the embedded job queue of this machine.")
+    parser.add_argument("action", choices=["status", "stop"])
+    parser.set_defaults(command=cluster)
+    parser = commands.add_parser("demo", help="Make the demo content, once: a base, a victim and an attack.")
+    parser.set_defaults(command=demo)
+
+
+def list_runs(args: argparse.Namespace) -> int:
+    store = RunStore()
+    rows = [_row(run) for run in store.list(kind=args.kind)]
+    if rows:
+        header = ("ID", "KIND", "STATE", "STEP", "NAME", "SUMMARY")
+        widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+        for row in [header, *rows]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    else:
+        print(f"There are no runs in {store.root} yet; `python -m core pretrain` makes one.")
+    for name, reason in store.broken().items():
+        print(f"{name}  broken: {reason}")
+    return 0
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    config, status = run.config(), run.status()
+    facts = " ".join(f"{name}={_short(value)}" for name, value in status.summary.items())
+    step = f"{status.step}/{status.total}" if status.total else "-"
+    return run.id, config.kind, status.state, step, config.name or "-", status.message or facts
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def show(args: argparse.Namespace) -> int:
+    run = find_run(args.run)
+    print(json.dumps({"id": run.id, "path": str(run.path), "config": run.config().model_dump(mode="json"),
+                      "status": asdict(run.status()), "report": run.report()}, indent=2, ensure_ascii=False))
+    return 0
+
+
+def stop(args: argparse.Namespace) -> int:
+    run = find_run(args.run)
+    run.request_stop()
+    print(f"{run.id} is {run.status().state}.")
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Each run is a folder in the zip: unpacked into a runs folder, all of it reads as before."""
+    target = Path(args.file).expanduser()
+    if target.exists():
+        raise InputError(f"file: {target} exists already; name another file or delete it first.")
+    runs = _with_sources(find_run(args.run))
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+            for run in runs:
+                for path in sorted(run.path.rglob("*")):
+                    if path.is_file() and path.name not in NOT_EXPORTED and not path.name.startswith("."):
+                        archive.write(path, Path(run.id) / path.relative_to(run.path))
+        os.replace(partial, target)
+    except OSError as error:
+        raise InputError(f"file: cannot write {target} ({error.strerror or error}); name another place.") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    print(f"{target}: {', '.join(run.id for run in runs)}")
+    return 0
+
+
+def _with_sources(run: Run) -> list[Run]:
+    """The run, the fine-tuning it attacks and the base of that, as far as they are runs."""
+    config = run.config()
+    source = getattr(config, "finetune", "") or getattr(config, "base", "")
+    if not source:
+        return [run]
+    path = Path(source).parent if Path(source).name == "result.safetensors" else run.path.parent / source
+    return [run, *_with_sources(Run(path))] if (path / "config.json").exists() else [run]
+
+
+def cluster(args: argparse.Namespace) -> int:
+    from core.jobs import embedded
+    from core.jobs.ticket import waiting
+
+    root = RunStore().root
+    if args.action == "stop":
+        embedded.shut_down(root)
+        print("The job queue is stopped; runs that it executed stop with a checkpoint.")
+        return 0
+    for name, alive in embedded.describe(root).items():
+        print(f"{name}  {'runs' if alive else 'is gone'}")
+    print(f"{len(waiting(root))} runs wait.")
+    return 0
+
+
+def demo(args: argparse.Namespace) -> int:
+    from core.demo import make_demo
+
+    make_demo(RunStore())
+    return 0
