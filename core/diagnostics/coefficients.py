@@ -15,7 +15,7 @@ def loss_coefficients(logits: Tensor, labels: Tensor, *, count: int | None = Non
     `count` is the number of samples in the mean (default N). Written as sigmoid of the wrong side,
     not as a difference: a well fitted sample's 1e-18 would otherwise round to 0.
     """
-    sign = labels.to("cpu", torch.float64) * 2 - 1
+    sign = labels.cpu().double() * 2 - 1
     values = -sign * torch.sigmoid(-sign * logits.detach().cpu().double())
     return values / (count or len(values))
 

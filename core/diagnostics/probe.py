@@ -60,11 +60,11 @@ class Probe:
                 if name in update:
                     delta = update[name].scaling * (update[name].B @ update[name].A)
                     weights[index] = weights[index] + delta
-                    squares = squares + delta.square().sum()
+                    squares = squares + torch.linalg.vector_norm(delta).square()
             after = tangent_features(self._network, self._x, weights)
             coefficients = loss_coefficients(after.logits, self._labels)
             loss = torch.nn.functional.binary_cross_entropy_with_logits(
-                after.logits.cpu().double(), self._labels.to("cpu", torch.float64))
+                after.logits.cpu().double(), self._labels.cpu().double())
             return Measurement(
                 loss=float(loss),
                 flips=flip_fractions(self._before, after),

@@ -43,7 +43,7 @@ def save_adapter(folder: Path, model: "PeftModel", *, dtype: str, base_fingerpri
     The folder appears at once and whole: it is written beside and renamed. No network is asked:
     ``save_embedding_layers=False`` keeps peft from looking the base up on the Hugging Face hub.
     """
-    stored = {name: tensor.detach().to(STORED_DTYPES[dtype]) if tensor.is_floating_point() else tensor
+    stored = {name: tensor.detach().cpu().to(STORED_DTYPES[dtype]) if tensor.is_floating_point() else tensor
               for name, tensor in model.state_dict().items() if ".lora_" in name}
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -21,14 +21,16 @@ def test_verdicts_follow_the_stored_precision(dtype):
 def test_thirtyfold_separates_visible_from_weak():
     found = judge(torch.tensor([-0.3, 0.3 / 29, 0.3 / 31]))
     assert found.verdicts == ["visible", "visible", "weak"]
-    assert len(found.notes) == 1 and found.notes[0].startswith("1 of 3 samples is weak")
+    assert len(found.notes) == 1
+    assert found.notes[0].startswith("1 of 3 samples is weak")
 
 
 def test_all_near_zero_is_said_although_relative_visibility_is_fine():
     found = judge(torch.tensor([1e-18, -0.8e-18], dtype=torch.float64))
     assert found.verdicts == ["visible", "visible"]
     assert found.largest == pytest.approx(2e-18)
-    assert "1" in found.notes[0] and "fits every sample already" in found.notes[0]
+    assert "1" in found.notes[0]
+    assert "fits every sample already" in found.notes[0]
 
 
 def wrong_signs(dtype: torch.dtype, ratio: float) -> float:

@@ -220,13 +220,13 @@ def test_truncated_at_any_length(base, ours, name):
 def test_missing_files(base, ours, tmp_path):
     with pytest.raises(InputError, match="adapter: there is no folder"):
         load_adapter(tmp_path / "nowhere", base)
-    with pytest.raises(InputError, match="has no adapter_config.json; name its subfolder adapter instead"):
+    with pytest.raises(InputError, match=r"has no adapter_config.json; name its subfolder adapter instead"):
         load_adapter(tmp_path, base)
     (ours / "adapter_model.safetensors").unlink()
-    with pytest.raises(InputError, match="has no adapter_model.safetensors"):
+    with pytest.raises(InputError, match=r"has no adapter_model.safetensors"):
         load_adapter(ours, base)
     (ours / "adapter_config.json").unlink()
-    with pytest.raises(InputError, match="has no adapter_config.json; save the adapter with peft's"):
+    with pytest.raises(InputError, match=r"has no adapter_config.json; save the adapter with peft's"):
         load_adapter(ours, base)
 
 
@@ -248,7 +248,7 @@ class Payload:
 def test_a_pickle_with_code_is_refused_unopened(base, ours, tmp_path):
     (ours / "adapter_model.safetensors").unlink()
     (ours / "adapter_model.bin").write_bytes(pickle.dumps({A0: Payload(tmp_path / "ran")}, protocol=2))
-    with pytest.raises(InputError, match="adapter: .*adapter_model.bin"):
+    with pytest.raises(InputError, match=r"adapter: .*adapter_model.bin"):
         load_adapter(ours, base)
     torch.save({A0: Payload(tmp_path / "ran")}, ours / "adapter_model.bin")
     with pytest.raises(InputError, match="holds more than tensors"):
@@ -262,7 +262,7 @@ def test_a_damaged_bin(base, ours):
     assert load_adapter(ours, base)
     whole = (ours / "adapter_model.bin").read_bytes()
     (ours / "adapter_model.bin").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="adapter: .*adapter_model.bin"):
+    with pytest.raises(InputError, match=r"adapter: .*adapter_model.bin"):
         load_adapter(ours, base)
     torch.save([1, 2], ours / "adapter_model.bin")
     with pytest.raises(InputError, match="is not a state_dict of tensors"):

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import math
 from typing import Any
 
@@ -125,15 +126,18 @@ def test_stopped_and_resumed_equals_uninterrupted(base, private, changes, stop_a
     whole, parted = Memory(), Memory(stop_at=stop_at)
     expected = finetune(base, *private, config(steps=7, **changes), monitor=whole)
     first = finetune(base, *private, config(steps=7, **changes), monitor=parted)
-    assert not first.finished and first.step == stop_at
+    assert not first.finished
+    assert first.step == stop_at
     parted.stop_at = None
     second = finetune(base, *private, config(steps=7, **changes), monitor=parted)
-    assert second.finished and second.step == 7
+    assert second.finished
+    assert second.step == 7
     assert second.seconds > first.seconds
     assert torch.equal(second.kappa, expected.kappa)
     assert parted.rows == whole.rows
     for name, (A, B) in factors(expected).items():
-        assert torch.equal(factors(second)[name][0], A) and torch.equal(factors(second)[name][1], B)
+        assert torch.equal(factors(second)[name][0], A)
+        assert torch.equal(factors(second)[name][1], B)
 
 
 def test_seed_decides_the_result(base, private):
@@ -171,8 +175,10 @@ def test_last_row_agrees_with_the_peft_model(base, private):
 def test_long_runs_are_recorded_thinly_from_first_to_last():
     assert recorded_steps(RECORDED_STEPS) == frozenset(range(RECORDED_STEPS + 1))
     thin = sorted(recorded_steps(1234))
-    assert len(thin) == RECORDED_STEPS + 1 and thin[0] == 0 and thin[-1] == 1234
-    gaps = {later - earlier for earlier, later in zip(thin, thin[1:], strict=False)}
+    assert len(thin) == RECORDED_STEPS + 1
+    assert thin[0] == 0
+    assert thin[-1] == 1234
+    gaps = {later - earlier for earlier, later in itertools.pairwise(thin)}
     assert gaps == {6, 7}
 
 
