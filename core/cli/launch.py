@@ -2,10 +2,10 @@
 
 import argparse
 import itertools
+import math
 import re
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from core.cli.options import add_knobs, build_config, parse_value, read_config, split_assignment
@@ -132,10 +132,16 @@ def _discard(run: Run, *, keep_folder: bool) -> None:
 
 def sweep(args: argparse.Namespace) -> int:
     """Queue the grid; all of it is checked before the first run is made."""
-    configs = [anchor(parse_config(values), None) for values in _grid(args)]
-    if len(configs) > MOST_SWEEP_RUNS:
-        raise InputError(f"set: {len(configs)} combinations are more than {MOST_SWEEP_RUNS}; name fewer values.")
-    varied = [name for name, text in map(split_assignment, args.assignments) if len(_split(text)) > 1]
+    model = KINDS[args.kind]
+    axes = {name: [parse_value(model, name, part) for part in _split(text)]
+            for name, text in map(split_assignment, args.assignments)}
+    count = math.prod(map(len, axes.values()))
+    if count > MOST_SWEEP_RUNS:
+        raise InputError(f"set: {count} combinations are more than {MOST_SWEEP_RUNS}; name fewer values.")
+    shared = {**read_config(args.config, args.kind), "kind": args.kind}
+    configs = [anchor(parse_config({**shared, **dict(zip(axes, values, strict=True))}), None)
+               for values in itertools.product(*axes.values())]
+    varied = [name for name, values in axes.items() if len(values) > 1]
     if not args.dry_run:
         from core.jobs import cluster
     for config in configs:
@@ -149,15 +155,6 @@ def sweep(args: argparse.Namespace) -> int:
     print(f"{len(configs)} runs {'would be queued' if args.dry_run else 'queued; `python -m core list` shows them'}.",
           file=sys.stderr)
     return 0
-
-
-def _grid(args: argparse.Namespace) -> Iterator[dict]:
-    model = KINDS[args.kind]
-    shared = {**read_config(args.config, args.kind), "kind": args.kind}
-    axes = {name: [parse_value(model, name, part) for part in _split(text)]
-            for name, text in map(split_assignment, args.assignments)}
-    for values in itertools.product(*axes.values()):
-        yield {**shared, **dict(zip(axes, values, strict=True))}
 
 
 def _split(text: str) -> list[str]:

@@ -1,0 +1,24 @@
+# make run   the dashboard on http://127.0.0.1:8501 (PORT=… for another port)
+# make test  every test (ARGS="-k store" for some)
+# Both make .venv and install requirements.txt first, when it has changed. PYTHON=… names the interpreter.
+
+PORT ?= 8501
+ARGS ?=
+PY := .venv/bin/python
+export PYTHON
+
+.PHONY: run test setup
+
+run: setup
+	@$(PY) -m core demo || echo "The demo content could not be made; the dashboard starts without it."
+	@echo "Afterimage: http://127.0.0.1:$(PORT) (Ctrl-C ends the dashboard; its jobs go on)"
+	@$(PY) -m streamlit run app.py --server.port $(PORT)
+
+test: setup
+	@AFTERIMAGE_CHROMIUM="$$(scripts/chromium.sh)"; export AFTERIMAGE_CHROMIUM; \
+	if [ -z "$$AFTERIMAGE_CHROMIUM" ]; then \
+	  echo "There is no chromium or chrome here, so the browser tests are skipped."; unset AFTERIMAGE_CHROMIUM; fi; \
+	$(PY) -m pytest $(ARGS)
+
+setup:
+	@scripts/setup.sh
