@@ -1,6 +1,5 @@
 """From a fine-tuning run's config to its files: base, private samples, training, adapter, truth, report."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,11 +10,11 @@ from core.data.problems import OddEven
 from core.diagnostics.visibility import ROUNDING_FLOOR, Visibility, is_visible, judge, pool_coefficients
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
-from core.models.checkpoint import Checkpoint, load_checkpoint
+from core.jobs.inputs import resolve_base
+from core.models.checkpoint import Checkpoint
 from core.runs.config import FinetuneConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
-from core.runs.store import RunStore
 from core.training.adapters import save_adapter
 from core.training.finetune import Finetuning, finetune
 from core.viz.images import grid_png
@@ -56,22 +55,6 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
         "data_source": problem.data.source, "limits": _limits(config, checkpoint, outcome, seen)}))
     recorder.summary(samples=len(indices), rank=config.rank, steps=config.steps, loss=outcome.after.loss,
                      visible=len(indices) - seen.verdicts.count("hidden"))
-
-
-def resolve_base(run: Run, base: str) -> Checkpoint:
-    """The base checkpoint that `base` names: a pretraining run beside `run`, or a file."""
-    store = RunStore(run.path.parent)
-    is_run = Path(base).name == base and (store.root / base).is_dir()  # a run's name may hold a dot
-    if not is_run and (Path(base).is_file() or Path(base).suffix or Path(base).name != base):
-        return load_checkpoint(base)
-    pretraining = store.get(base)
-    result = pretraining.file("result.safetensors")
-    if (kind := pretraining.config().kind) != "pretrain":
-        raise InputError(f"base: {base} is a run of kind {kind}; name a pretraining run or a checkpoint file.")
-    if not result.is_file():
-        raise InputError(f"base: the pretraining run {base} is {pretraining.status().state} and has no checkpoint yet; "
-                         "let it finish first.")
-    return load_checkpoint(result)
 
 
 def choose_samples(problem: OddEven, checkpoint: Checkpoint, config: FinetuneConfig) -> Tensor:

@@ -23,7 +23,7 @@ def knob(default: Any = ..., *, help: str, unit: str = "", scale: str = "linear"
 class RunConfig(BaseModel):
     """What all kinds of run share. Frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = knob("", help="A label of your own for the lists; empty is fine.", max_length=80)
     seed: int = knob(0, help="Seed of every random draw of this run.", ge=0, le=2**31 - 1)
@@ -51,13 +51,14 @@ class PretrainConfig(RunConfig):
         "the loss, with an adaptive step; reaches small losses in hundreds of epochs instead of a million.")
     learning_rate: float = knob(0.01, help="Step size of gd; first step size of log-gd, which then adapts it.",
                                 scale="log", ge=1e-6, le=10.0, source="Haim et al. 2022: 0.01")
-    epochs: int = knob(800, help="Most full-batch epochs.", unit="epochs", scale="log", ge=1, le=2_000_000,
+    epochs: int = knob(1000, help="Most full-batch epochs.", unit="epochs", scale="log", ge=1, le=2_000_000,
                        source="Haim et al. 2022: 1,000,000 with gd")
-    target_log_loss: float = knob(-30.0, help="Stop once the natural logarithm of the mean loss is below this.",
+    target_log_loss: float = knob(-60.0, help="Stop once the natural logarithm of the mean loss is below this.",
                                   le=0.0, ge=-500.0)
     init_scale: float = knob(1e-4, help="Standard deviation of the first layer's initial weights and bias.",
                              scale="log", ge=1e-8, le=1.0, group="expert", source="Haim et al. 2022: 1e-4")
-    record_every: int = knob(10, help="Record the curves every so many epochs.", unit="epochs", ge=1, le=100_000,
+    record_every: int = knob(10, help="Record the curves every so many epochs; more rarely where that would be over "
+                             "2,000 times.", unit="epochs", ge=1, le=100_000,
                              group="expert")
 
 
@@ -108,8 +109,9 @@ class AttackConfig(RunConfig):
     adapter: str = knob("", help="peft adapter folder, for files made elsewhere.")
     method: Literal["auto", "ntk"] = knob("auto", help="Attack; auto takes the NTK objective for an adapter.")
     threat: Literal["oracle", "informed", "released-only"] = knob(
-        "informed", help="What the adversary knows. released-only: base and adapter. informed: also labels, N, T and "
-        "learning rate. oracle: also the fine-tuning coefficients (a ceiling, not an attack claim).")
+        "informed", help="What the adversary knows of a fine-tuning run. released-only: base and adapter. informed: "
+        "also labels, N, T and learning rate. oracle: also the fine-tuning coefficients (a ceiling, not an attack "
+        "claim). Of files made elsewhere, what you give below is known and nothing else.")
     samples: int | None = knob(None, help="Known number N of private samples, for files made elsewhere; empty is "
                                "unknown.", ge=1, le=512, group="expert")
     labels: list[Literal[0, 1]] | None = knob(
@@ -126,22 +128,35 @@ class AttackConfig(RunConfig):
     max_seconds: float | None = knob(None, help="Stop after so many seconds; empty is no limit.", unit="s", gt=0)
     optimizer: Literal["adam", "sgd"] = knob("adam", help="Optimiser of images and coefficients; sgd has momentum "
                                              "0.9 as in the paper.", source="Haim et al. 2022: SGD, momentum 0.9")
-    lr_x: float = knob(0.02, help="Learning rate of the images.", scale="log", ge=1e-6, le=10.0)
+    lr_x: float = knob(0.05, help="Learning rate of the images.", scale="log", ge=1e-6, le=10.0)
     lr_coefficients: float = knob(0.05, help="Learning rate of the log-coefficients (the Lagrange multipliers).",
                                   scale="log", ge=1e-6, le=10.0)
+    lr_schedule: Literal["cosine", "constant"] = knob(
+        "cosine", help="Both learning rates over the run: cosine falls to 0, constant stays.", group="expert")
     relu_alpha_start: float = knob(20.0, help="Sharpness of the ModifiedReLU surrogate at the first step.",
-                                   scale="log", ge=1.0, le=10_000.0, source="Haim et al. 2022: 149.87")
-    relu_alpha_end: float = knob(500.0, help="Sharpness of the ModifiedReLU surrogate at the last step.",
-                                 scale="log", ge=1.0, le=10_000.0)
-    box_weight: float = knob(1.0, help="Weight of the penalty on pixels outside [0, 1].", scale="log", ge=0.0,
-                             le=1e4)
-    tv_weight: float = knob(0.0, help="Weight of the total-variation penalty.", ge=0.0, le=10.0)
+                                   scale="log", ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
+    relu_alpha_end: float = knob(5000.0, help="Sharpness of the ModifiedReLU surrogate at the last step; it rises "
+                                 "geometrically.", scale="log", ge=1.0, le=1e6)
+    whitening: float = knob(1.0, help="0: plain relative residual, in which the strongest sample hides the others; "
+                            "1: every singular direction of the update weighs alike.", ge=0.0, le=1.0)
+    box_weight: float = knob(1.0, help="Weight of the penalty on pixels outside [0, 1].", ge=0.0, le=1e4)
+    tv_weight: float = knob(0.0, help="Weight of the total-variation penalty, summed over an image.", ge=0.0, le=10.0)
+    init: Literal["row-space", "gaussian"] = knob(
+        "row-space", help="Initial images: random mixtures within the span that the first adapter leaves for the "
+        "inputs, or every pixel alone.", group="expert")
+    init_scale: float = knob(0.3, help="Standard deviation of the initial pixels around the input mean.", scale="log",
+                             ge=1e-6, le=10.0, group="expert", source="Haim et al. 2022: 0.035")
+    tolerance: float = knob(0.0, help="Stop once the exact residual is below this; 0 never stops early.", ge=0.0,
+                            le=1.0, group="expert")
     record_every: int = knob(25, help="Record metrics and images every so many steps.", unit="steps", ge=1,
                              le=10_000, group="expert")
 
 
 AnyConfig = Annotated[Union[PretrainConfig, FinetuneConfig, AttackConfig], Field(discriminator="kind")]
 KINDS: dict[str, type[RunConfig]] = {"pretrain": PretrainConfig, "finetune": FinetuneConfig, "attack": AttackConfig}
+
+# What pydantic says too tersely.
+SAID = {"missing": "It is needed; give it a value", "extra_forbidden": "There is no such knob here; remove it"}
 
 
 def parse_config(values: dict) -> RunConfig:
@@ -151,6 +166,7 @@ def parse_config(values: dict) -> RunConfig:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"] if part not in KINDS) or "config"
-        given = "" if first["type"] in ("missing", "extra_forbidden") else f" (given: {first.get('input')!r})"
+        given = "" if first["type"] in SAID else f" (given: {first.get('input')!r})"
+        message = SAID.get(first["type"], first["msg"])
         more = f" ({error.error_count() - 1} more to correct.)" if error.error_count() > 1 else ""
-        raise InputError(f"{field}: {first['msg']}{given}.{more}") from error
+        raise InputError(f"{field}: {message}{given}.{more}") from error

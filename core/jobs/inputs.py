@@ -1,0 +1,50 @@
+"""Finding what a config names: a base checkpoint, a victim, an adapter folder."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from core.errors import InputError
+from core.models.checkpoint import Checkpoint, load_checkpoint
+from core.runs.config import FinetuneConfig
+from core.runs.directory import Run
+from core.runs.store import RunStore
+from core.threat.observe import Victim
+from core.training.adapters import load_adapter
+
+
+def resolve_base(run: Run, base: str) -> Checkpoint:
+    """The base checkpoint that `base` names: a pretraining run beside `run`, or a file."""
+    store = RunStore(run.path.parent)
+    is_run = Path(base).name == base and (store.root / base).is_dir()  # a run's name may hold a dot
+    if not is_run and (Path(base).is_file() or Path(base).suffix or Path(base).name != base):
+        return load_checkpoint(base)
+    pretraining = store.get(base)
+    result = pretraining.file("result.safetensors")
+    if (kind := pretraining.config().kind) != "pretrain":
+        raise InputError(f"base: {base} is a run of kind {kind}; name a pretraining run or a checkpoint file.")
+    if not result.is_file():
+        raise InputError(f"base: the pretraining run {base} is {pretraining.status().state} and has no checkpoint yet; "
+                         "let it finish first.")
+    return load_checkpoint(result)
+
+
+def load_victim(run: Run, finetune: str) -> Victim:
+    """The fine-tuning run `finetune` beside `run`, with its secrets."""
+    source = RunStore(run.path.parent).get(finetune)
+    config = source.config()
+    if not isinstance(config, FinetuneConfig):
+        raise InputError(f"finetune: {finetune} is a run of kind {config.kind}; name a fine-tuning run.")
+    if source.report() is None:
+        raise InputError(f"finetune: the run {finetune} is {source.status().state} and has no adapter yet; let it "
+                         "finish first.")
+    checkpoint = resolve_base(source, config.base)
+    layers = load_adapter(source.file("adapter"), checkpoint)
+    try:
+        truth = load_file(source.file("result.safetensors"))
+        return Victim(checkpoint.network, layers, truth["x"], truth["labels"], truth["coefficients"],
+                      config.learning_rate, config.steps)
+    except (SafetensorError, OSError, KeyError) as error:
+        raise InputError(f"finetune: result.safetensors of {finetune} cannot be read ({error}); fine-tune "
+                         "again.") from error

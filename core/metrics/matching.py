@@ -1,0 +1,39 @@
+"""Scoring a reconstruction against the truth: one assignment, made once, over all targets."""
+
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from core.metrics.images import METRICS, ssim
+
+
+@dataclass(frozen=True)
+class Score:
+    """Metrics by target, in the order of the truth. A target without a reconstruction counts as 0."""
+
+    assignment: list[int | None]       # for each target, the index of its reconstruction
+    values: dict[str, list[float]]     # metric name to [N]
+
+    @property
+    def targets(self) -> int:
+        return len(self.assignment)
+
+    def mean(self, metric: str) -> float:
+        """Over all targets: the denominator is their number."""
+        return sum(self.values[metric]) / self.targets
+
+
+def match(x: Tensor, truth: Tensor) -> Score:
+    """Match reconstructions [M, C, H, W] to targets [N, C, H, W], both in [0, 1].
+
+    Hungarian assignment that maximises the summed SSIM; other metrics are read at that assignment.
+    """
+    table = torch.tensor([[ssim(image, target) for image in x] for target in truth])  # [N, M]
+    targets, chosen = linear_sum_assignment(-table.numpy())
+    pairs = dict(zip(targets.tolist(), chosen.tolist(), strict=True))
+    assignment = [pairs.get(index) for index in range(len(truth))]
+    values = {name: [metric(x[index], truth[target]) if index is not None else 0.0
+                     for target, index in enumerate(assignment)] for name, metric in METRICS.items()}
+    return Score(assignment, values)

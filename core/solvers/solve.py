@@ -1,0 +1,191 @@
+"""The one loop of all first-order attacks.
+
+It owns the schedule, the best iterate of every restart, non-finite values, stopping, checkpoints and
+timing; an objective and an update rule know nothing of these.
+"""
+
+import math
+import time
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from core.candidate import Candidate
+from core.monitor import Monitor, Silent
+from core.objectives.protocol import Evaluation, Objective
+from core.priors.penalties import Penalty
+from core.solvers.protocol import FirstOrder, Reconstruction, Status
+
+CHECKPOINT_SECONDS = 5.0
+SNAPSHOTS = 100  # at most, over a whole run: enough to scrub through, few enough to keep
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast to search."""
+
+    iterations: int
+    lr_x: float
+    lr_lam: float                  # of log(lam)
+    lr_schedule: str = "cosine"    # cosine (to 0) or constant
+    relu_alpha_start: float = 20.0
+    relu_alpha_end: float = 5000.0
+    fixed_lam: bool = False        # oracle: the coefficients are known
+    tolerance: float = 0.0
+    max_seconds: float = math.inf
+    record_every: int = 25
+
+    def relu_alpha(self, step: int) -> float:
+        """Rises geometrically: a soft surrogate finds the basin, a sharp one is the true network."""
+        return self.relu_alpha_start * (self.relu_alpha_end / self.relu_alpha_start) ** (step / self.iterations)
+
+    def rate(self, step: int) -> float:
+        return 0.5 * (1 + math.cos(math.pi * step / self.iterations)) if self.lr_schedule == "cosine" else 1.0
+
+
+class _Search:
+    """Everything that changes during `solve`, and that a checkpoint must hold."""
+
+    def __init__(self, initial: Candidate, method: FirstOrder) -> None:
+        self.candidate = initial
+        self.method = method
+        self.state_x, self.state_lam = method.init(initial.x), method.init(initial.lam)
+        self.best = initial
+        self.best_residual = torch.full_like(initial.lam[:, 0], math.inf)  # [R]
+        self.alive = torch.ones_like(self.best_residual, dtype=torch.bool)
+        self.step, self.seconds = 0, 0.0
+
+    def advance(self, grad_x: Tensor, grad_log_lam: Tensor, plan: Plan) -> None:
+        rate = plan.rate(self.step)
+        x = self.method.step(self.candidate.x, grad_x, self.state_x, learning_rate=plan.lr_x * rate)
+        lam = self.candidate.lam
+        if not plan.fixed_lam:
+            lam = self.method.step(lam.log(), grad_log_lam, self.state_lam, learning_rate=plan.lr_lam * rate).exp()
+        self.candidate = replace(self.candidate, x=x, lam=lam)
+        self.step += 1
+
+    def keep_best(self, residual: Tensor) -> None:
+        """Per restart; a restart that is no longer finite is dead and keeps what it had."""
+        finite = residual.isfinite() & self.candidate.x.isfinite().flatten(1).all(1) & self._positive_lam()
+        self.alive &= finite
+        better = finite & (residual < self.best_residual)
+        self.best = replace(self.best, x=torch.where(better[:, None, None, None, None], self.candidate.x, self.best.x),
+                            lam=torch.where(better[:, None], self.candidate.lam, self.best.lam))
+        self.best_residual = torch.where(better, residual, self.best_residual)
+
+    def _positive_lam(self) -> Tensor:
+        return (self.candidate.lam.isfinite() & (self.candidate.lam > 0)).all(1)
+
+    def tensors(self) -> dict[str, Tensor]:
+        states = {f"{kind}.{name}": tensor for kind, state in (("x", self.state_x), ("lam", self.state_lam))
+                  for name, tensor in state.items()}
+        return {"candidate.x": self.candidate.x, "candidate.lam": self.candidate.lam, "best.x": self.best.x,
+                "best.lam": self.best.lam, "best_residual": self.best_residual, "alive": self.alive,
+                "labels": self.candidate.labels, **states}
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
+        def like(name: str, present: Tensor) -> Tensor:
+            return tensors[name].to(present)
+
+        self.candidate = replace(self.candidate, x=like("candidate.x", self.candidate.x),
+                                 lam=like("candidate.lam", self.candidate.lam))
+        self.best = replace(self.best, x=like("best.x", self.best.x), lam=like("best.lam", self.best.lam))
+        self.best_residual = like("best_residual", self.best_residual)
+        self.alive = like("alive", self.alive)
+        self.state_x = {name: like(f"x.{name}", tensor) for name, tensor in self.state_x.items()}
+        self.state_lam = {name: like(f"lam.{name}", tensor) for name, tensor in self.state_lam.items()}
+        self.step, self.seconds = meta["step"], meta["seconds"]
+
+
+def solve(objective: Objective, penalties: list[Penalty], *, initial: Candidate, method: FirstOrder, plan: Plan,
+          monitor: Monitor | None = None) -> Reconstruction:
+    """Minimise objective + penalties from `initial`, all restarts as one batch.
+
+    Restarts are ranked by the exact-ReLU residual alone, which unlike the loss does not change with
+    the surrogate. Continues from the monitor's checkpoint where there is one; the result is that of
+    an uninterrupted run.
+    """
+    monitor = monitor or Silent()
+    search = _Search(initial, method)
+    if (saved := monitor.load_checkpoint()) is not None:
+        search.restore(*saved)
+    earlier, began, saved_at = search.seconds, time.monotonic(), time.monotonic()
+    watch = _Watch(objective, plan, monitor)
+    status = None
+    while status is None:
+        search.seconds = earlier + time.monotonic() - began
+        if search.step % plan.record_every == 0 or search.step == plan.iterations:
+            status = watch.look(search, penalties)
+        if search.step >= plan.iterations:
+            status = status or Status.ITERATIONS
+        elif monitor.should_stop():
+            status = Status.STOPPED
+        elif search.seconds >= plan.max_seconds:
+            status = Status.TIME_LIMIT
+        if status is not None:
+            break
+        evaluation = objective.evaluate(search.candidate, relu_alpha=plan.relu_alpha(search.step))
+        grad_x = evaluation.grad_x
+        for penalty in penalties:
+            if penalty.weight:
+                grad_x = grad_x + penalty.weight * penalty.evaluate(search.candidate.x)[1]
+        search.advance(grad_x, evaluation.grad_log_lam, plan)
+        monitor.progress(search.step, plan.iterations)
+        if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
+            saved_at = time.monotonic()
+            _save(search, monitor)
+    if status in (Status.STOPPED, Status.TIME_LIMIT):
+        search.keep_best(objective.residuals(search.candidate)["residual"])
+        _save(search, monitor)
+    residuals = objective.residuals(search.best)
+    ranked = torch.where(search.best_residual.isfinite(), search.best_residual, math.inf)
+    dead = torch.nonzero(~search.alive).flatten().tolist()
+    return Reconstruction(search.best, residuals, int(ranked.argmin()), status, search.step, search.seconds, dead)
+
+
+def _save(search: _Search, monitor: Monitor) -> None:
+    monitor.save_checkpoint(search.tensors(), {"step": search.step, "seconds": search.seconds})
+
+
+class _Watch:
+    """Looks at the search every `record_every` steps: the only place where the device is waited for."""
+
+    def __init__(self, objective: Objective, plan: Plan, monitor: Monitor) -> None:
+        self.objective, self.plan, self.monitor = objective, plan, monitor
+        self.gates: list[Tensor] | None = None
+        self.snapshot_every = max(plan.record_every, -(-plan.iterations // SNAPSHOTS))
+        self.snapped = -self.snapshot_every
+
+    def look(self, search: _Search, penalties: list[Penalty]) -> Status | None:
+        """Update the best iterates, write a row of metrics, and say whether the search is over."""
+        candidate = search.candidate
+        residuals = self.objective.residuals(candidate)
+        search.keep_best(residuals["residual"])
+        if not search.alive.any():
+            return Status.DIVERGED
+        leader = int(torch.where(search.alive, residuals["residual"], math.inf).argmin())
+        evaluation = self.objective.evaluate(candidate, relu_alpha=self.plan.relu_alpha(search.step))
+        row = {name: float(value[leader]) for name, value in residuals.items()}
+        row |= self._loss(evaluation, penalties, candidate, leader)
+        row |= self._flips(candidate, leader)
+        self.monitor.record(search.step, **row, relu_alpha=self.plan.relu_alpha(search.step), best_restart=leader,
+                            coefficients=candidate.lam[leader].tolist(), restart_losses=residuals["residual"].tolist())
+        if search.step - self.snapped >= self.snapshot_every or search.step == self.plan.iterations:
+            self.snapped = search.step
+            self.monitor.snapshot(search.step, candidate.x[leader].clamp(0, 1))
+        return Status.CONVERGED if float(search.best_residual.min()) < self.plan.tolerance else None
+
+    def _loss(self, evaluation: Evaluation, penalties: list[Penalty], candidate: Candidate,
+              leader: int) -> dict[str, float]:
+        values = {penalty.name: float(penalty.evaluate(candidate.x)[0][leader]) for penalty in penalties}
+        weighted = sum(penalty.weight * values[penalty.name] for penalty in penalties)
+        return {"loss": float(evaluation.value[leader]) + weighted, **values}
+
+    def _flips(self, candidate: Candidate, leader: int) -> dict[str, float]:
+        """Share of (sample, neuron) gates of the leading restart that changed since the last look."""
+        before, self.gates = self.gates, self.objective.gates(candidate)
+        if before is None:
+            return {}
+        return {f"flips.layers.{level}": float((now[leader] != then[leader]).float().mean())
+                for level, (now, then) in enumerate(zip(self.gates, before, strict=True))}
