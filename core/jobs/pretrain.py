@@ -8,7 +8,7 @@ import torch
 from core.compute import choose, set_threads
 from core.data.datasets import load_digits
 from core.data.problems import OddEven, accuracy
-from core.files import write_json
+from core.files import finite, write_json
 from core.models.checkpoint import save_checkpoint
 from core.models.mlp import MLP, init_small_first_layer
 from core.runs.config import PretrainConfig
@@ -28,7 +28,7 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     """Train a base; writes ``result.safetensors`` and ``report.json``, at a stop too: a stopped base is a base."""
     compute = choose(device=config.device, precision=config.precision)
     threads = set_threads(int(os.environ.get("AFTERIMAGE_SLOTS", "1")))
-    # "auto" is settled at the first attempt: a resumed run must not change its data once a download has become possible.
+    # "auto" is settled at the first attempt: a resumed run keeps its data, even if a download has become possible.
     data = load_digits(recorder.run.status().summary.get("data_source", config.data_source))
     recorder.summary(data_source=data.source)
     problem = OddEven(data)
@@ -48,12 +48,12 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     measured = outcome.stationarity
     numbers = {"log_loss": outcome.log_loss, "train_error": outcome.train_error, "kkt_residual": measured.residual}
     save_checkpoint(run.file("result.safetensors"), network, facts(config, problem, indices, numbers, holdout_accuracy))
-    write_json(run.file("report.json"), {
+    write_json(run.file("report.json"), finite({
         **numbers, "epochs": outcome.epochs, "margin": measured.margin, "layer_residuals": measured.layer_residuals,
         "support_samples": len(measured.active), "holdout_accuracy": holdout_accuracy,
         "holdout_samples": len(held_out), "samples": len(indices), "data_source": data.source,
         "data_description": data.description, "reached_target": outcome.status == "reached_target",
-        "ending": ENDINGS[outcome.status], "seconds": run.status().seconds})
+        "ending": ENDINGS[outcome.status], "seconds": run.status().seconds}))
     recorder.summary(**numbers, samples=len(indices), holdout_accuracy=holdout_accuracy)
 
 

@@ -70,7 +70,7 @@ def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except pickle.UnpicklingError as error:
         raise InputError(f"checkpoint: {path} holds more than tensors (or is damaged) and was not opened, since a "
                          "pickle can run code; save its state_dict alone.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # damaged bytes raise nearly anything: IndexError, struct.error, AssertionError, …
         raise InputError(f"checkpoint: {path} is truncated or not a torch file ({_first_line(error)}); export it "
                          "again.") from error
     content = content.get("state_dict", content) if isinstance(content, dict) else content

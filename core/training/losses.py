@@ -22,11 +22,13 @@ def signs(labels: Tensor) -> Tensor:
 
 def log_sample_loss(margins: Tensor) -> Tensor:
     """log softplus(-m) for margins [N]: each sample's log-loss, finite for any finite margin, differentiable."""
-    # Both branches are evaluated; the clamps keep the unused one finite, whose gradient would else be 0 * inf = NaN.
-    near = torch.log(-logsigmoid(margins.clamp(max=_SERIES_FROM)))
-    far = margins.clamp(min=_SERIES_FROM)
-    u = torch.exp(-far)
-    return torch.where(margins > _SERIES_FROM, -far - u / 2 + 5 * u.square() / 24, near)
+    far = margins > _SERIES_FROM
+    # Both branches are evaluated: each gets harmless numbers where the other counts, or 0 * inf would make its
+    # gradient NaN. (Not by clamp, whose gradient is 0 at the bound itself.)
+    near = torch.log(-logsigmoid(torch.where(far, _SERIES_FROM, margins)))
+    m = torch.where(far, margins, _SERIES_FROM)
+    u = torch.exp(-m)
+    return torch.where(far, -m - u / 2 + 5 * u.square() / 24, near)
 
 
 def log_mean_loss(margins: Tensor) -> Tensor:

