@@ -5,6 +5,7 @@ Text, grid and background are left to the page's theme; traces carry colours of 
 """
 
 import base64
+import math
 
 import plotly.graph_objects as go
 
@@ -13,29 +14,37 @@ from core.viz.series import Bars, Panel
 from core.viz.text import number
 
 HEIGHT = 250
-MOST_NAMED = 10  # more curves than this share a colour scheme without a legend
+MOST_NAMED = 10     # more curves than this get no legend
+FEW_POINTS = 30     # up to here, points are marked
+MOST_PICTURED = 16  # bars with their pictures underneath
+VERDICTS = {"visible": STRONG, "weak": QUIET, "hidden": ACCENT}
 
 
 def line_figure(panel: Panel, *, revision: str, height: int = HEIGHT) -> go.Figure:
     """Curves of a panel; markers where there are few points, a legend where there are several curves."""
     figure = go.Figure()
     emphasised = [curve for curve in panel.series if curve.emphasis]
-    named = 1 < len(panel.series) and len(emphasised) <= MOST_NAMED
+    named = len(panel.series) > 1 and len(emphasised) <= MOST_NAMED
     rank = 0
     for curve in panel.series:
-        few = sum(value is not None for value in curve.y) <= 30
+        few = sum(value is not None for value in curve.y) <= FEW_POINTS
         line = {"color": colour(rank), "width": 2} if curve.emphasis else {"color": QUIET, "width": 1}
         rank += curve.emphasis
         figure.add_scatter(x=curve.x, y=curve.y, name=curve.name, mode="lines+markers" if few else "lines",
-                           line=line, marker={"size": 5}, opacity=1.0 if curve.emphasis else 0.55,
+                           line=line, marker={"size": 6}, opacity=1.0 if curve.emphasis else 0.55,
                            showlegend=named and curve.emphasis, connectgaps=False,
                            hovertemplate="%{y:.4g}" + ("" if len(panel.series) > 1 else "<extra></extra>"))
     _frame(figure, revision=revision, height=height, legend=named)
     figure.update_layout(hovermode="x unified" if len(panel.series) <= MOST_NAMED else "closest")
     figure.update_xaxes(title_text=panel.x_title, rangemode="tozero")
-    figure.update_yaxes(title_text=panel.y_title)
+    last = max((curve.x[-1] for curve in panel.series if curve.x), default=0)
+    if 0 < last <= 10:
+        figure.update_xaxes(dtick=1)  # no half steps
+    figure.update_yaxes(title_text=panel.y_title, exponentformat="e")
     if panel.log_y:
-        figure.update_yaxes(type="log", exponentformat="power", dtick=_decades(panel))
+        values = [value for curve in panel.series for value in curve.y if value]
+        ticks = log_ticks(min(values, default=1.0), max(values, default=1.0))
+        figure.update_yaxes(type="log", tickvals=ticks, ticktext=[_power(value) for value in ticks])
     if panel.y_range:
         figure.update_yaxes(range=list(panel.y_range))
     return figure
@@ -44,26 +53,27 @@ def line_figure(panel: Panel, *, revision: str, height: int = HEIGHT) -> go.Figu
 def bar_figure(bars: Bars, *, revision: str, height: int = HEIGHT + 60) -> go.Figure:
     """Bars on a log axis with the floor as a dashed line and the pictures under the bars."""
     lowest = min([value for value in bars.values if value > 0] + [bars.floor or 1.0])
-    bottom = 10 ** _below(lowest)
+    bottom = math.floor(math.log10(lowest)) - 1
     positions = list(range(len(bars.values)))
-    reachable = [bars.floor is None or value >= bars.floor for value in bars.values]
     figure = go.Figure(go.Bar(
-        x=positions, y=[max(value, bottom) for value in bars.values], width=0.55, showlegend=False,
-        marker_color=[STRONG if seen else ACCENT for seen in reachable],
-        text=[number(value, 2) for value in bars.values] if len(positions) <= 16 else None, textposition="outside",
-        customdata=bars.names, hovertemplate="sample %{customdata}: %{y:.3g}<extra></extra>", cliponaxis=False))
+        x=positions, y=[max(value, 10.0**bottom) for value in bars.values], width=min(0.55, 0.12 * len(positions)),
+        marker_color=[VERDICTS[verdict] for verdict in bars.verdicts], showlegend=False,
+        text=[number(value, 2) for value in bars.values] if len(positions) <= MOST_PICTURED else None,
+        textposition="outside", customdata=bars.names, cliponaxis=False,
+        hovertemplate="sample %{customdata}: %{y:.3g}<extra></extra>"))
     if bars.floor:
-        figure.add_hline(y=bars.floor, line={"color": ACCENT, "dash": "dash", "width": 1.5},
-                         annotation_text=f"precision floor {number(bars.floor, 2)}",
-                         annotation_position="top right", annotation_font_color=ACCENT)
+        figure.add_shape(type="line", xref="paper", x0=0, x1=1, y0=bars.floor, y1=bars.floor,
+                         line={"color": ACCENT, "dash": "dash", "width": 1.5})
+        figure.add_annotation(xref="paper", x=1, xanchor="right", y=math.log10(bars.floor), yanchor="bottom",
+                              text=f"rounding floor {number(bars.floor, 2)}", showarrow=False, font_color=ACCENT)
     _frame(figure, revision=revision, height=height, legend=False)
-    named = len(positions) <= 40
-    pictured = bars.pictures is not None and len(positions) <= 16
-    figure.update_xaxes(tickmode="array", tickvals=positions if named else None, ticktext=bars.names,
+    pictured = bars.pictures is not None and len(positions) <= MOST_PICTURED
+    figure.update_xaxes(tickmode="array", tickvals=positions if len(positions) <= 40 else [], ticktext=bars.names,
                         title_text=None if pictured else "private sample", range=[-0.6, len(positions) - 0.4],
                         showgrid=False)
-    figure.update_yaxes(type="log", range=[_below(lowest), 0.4], title_text=bars.y_title, exponentformat="power",
-                        dtick=max(1, -_below(lowest) // 4))
+    ticks = log_ticks(10.0**bottom, 1.0)
+    figure.update_yaxes(type="log", range=[bottom, 0.35], title_text=bars.y_title, tickvals=ticks,
+                        ticktext=[_power(value) for value in ticks])
     if pictured:
         figure.update_layout(margin_b=92)
         for position, picture in zip(positions, bars.pictures, strict=False):
@@ -73,21 +83,31 @@ def bar_figure(bars: Bars, *, revision: str, height: int = HEIGHT + 60) -> go.Fi
     return figure
 
 
+def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Round values from `low` to `high` for a log axis: powers of ten, or 1-2-5 within two decades."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    if last - first > 2:
+        stride = math.ceil((last - first) / most)
+        return [10.0**exponent for exponent in range(first, last + 1, stride)]
+    for factors in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        ticks = [factor * 10.0**exponent for exponent in range(first, last + 1) for factor in factors]
+        ticks = [tick for tick in ticks if low * 0.8 <= tick <= high * 1.25]
+        if len(ticks) >= 3:
+            return ticks
+    return [low] if low == high else [low, high]
+
+
+def _power(value: float) -> str:
+    """A tick's text: plain from 0.001 to 1,000, else a power of ten."""
+    if 1e-3 <= value <= 1e4:
+        return number(value)
+    mantissa, exponent = f"{value:.1e}".split("e")
+    power = f"10<sup>{int(exponent)}</sup>".replace("-", "−")
+    return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"
+
+
 def _frame(figure: go.Figure, *, revision: str, height: int, legend: bool) -> None:
     figure.update_layout(height=height, uirevision=revision, margin={"l": 8, "r": 8, "t": 30 if legend else 10, "b": 8},
                          legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "title_text": ""})
     figure.update_xaxes(automargin=True)
     figure.update_yaxes(automargin=True)
-
-
-def _decades(panel: Panel) -> int | None:
-    """Whole powers of ten as ticks, a handful of them; None (plotly's choice) within a single decade or two."""
-    values = [value for curve in panel.series for value in curve.y if value]
-    if not values or max(values) / min(values) < 50:
-        return None
-    return max(1, (_below(max(values)) - _below(min(values))) // 4)
-
-
-def _below(value: float) -> int:
-    """The exponent of the power of ten at or below `value`."""
-    return int(f"{value:e}".split("e")[1])

@@ -5,10 +5,6 @@ from typing import Any
 
 from core.viz.series import Bars, Panel, Row, Series, by_item, by_layer, scalar, scalars
 
-# Relative size of the rounding that an adapter is stored with (machine epsilon of the dtype), times
-# the hundred or so that summing over a layer costs: a float32 adapter hides samples below about 1e-5.
-FLOORS = {"float64": 2.2e-14, "float32": 1.2e-5, "bfloat16": 0.78}
-
 
 def pretrain_panels(rows: Sequence[Row]) -> list[Panel]:
     """Log-loss, training error, margin and stationarity over the epochs."""
@@ -29,8 +25,10 @@ def pretrain_panels(rows: Sequence[Row]) -> list[Panel]:
 
 
 def finetune_panels(rows: Sequence[Row]) -> list[Panel]:
-    """What decides whether the samples can be read back: flips, features, coefficients, weights."""
+    """The loss, then what decides whether the samples can be read back: flips, features, coefficients, weights."""
     return [
+        Panel("loss", "Loss", "step", "mean cross-entropy", scalar(rows, "loss", "loss", log_y=True),
+              "Fine-tuning loss over the private samples.", log_y=True),
         flips_panel(rows), cosine_panel(rows),
         Panel("coefficients", "Loss coefficients", "step", "|dL/df|",
               by_item(rows, "sample", "coefficients", log_y=True, magnitude=True),
@@ -47,40 +45,39 @@ def finetune_panels(rows: Sequence[Row]) -> list[Panel]:
               by_layer(rows, "kink_distance", log_y=True),
               "How far the samples' pre-activations lie from the ReLU's kink. Neurons close to it flip first.",
               log_y=True),
-        Panel("loss", "Loss", "step", "mean cross-entropy", scalar(rows, "loss", "loss", log_y=True),
-              "Fine-tuning loss over the private samples.", log_y=True),
     ]
 
 
 def flips_panel(rows: Sequence[Row]) -> Panel:
     """Neuron flips of a fine-tuning."""
-    return Panel("flips", "Neuron flips", "fine-tuning step", "flipped / all (share)", by_layer(rows, "flips"),
+    return Panel("flips", "Neuron flips", "step", "flipped / all (share)", by_layer(rows, "flips"),
                  "Share of (sample, neuron) pairs whose ReLU switched since the base. Each flip is a piece of the "
                  "samples' gradients that the attacker predicts wrongly.")
 
 
 def cosine_panel(rows: Sequence[Row]) -> Panel:
     """Feature stability of a fine-tuning."""
-    return Panel("feature_cosine", "Feature stability", "fine-tuning step", "cosine to step 0",
+    return Panel("feature_cosine", "Feature stability", "step", "cosine to step 0",
                  by_item(rows, "sample", "feature_cosine"),
                  "Cosine between each sample's gradient features at the base and now. Above 0.99 the frozen-feature "
                  "(NTK) attack sees what training saw.")
 
 
-def visibility_bars(report: dict[str, Any] | None, *, dtype: str = "float32",
-                    pictures: list[bytes] | None = None) -> Bars | None:
-    """Visibility of each private sample against the precision floor; None before the report exists."""
-    values = (report or {}).get("visibility")
-    if not values:
+def visibility_bars(report: dict[str, Any] | None, *, pictures: list[bytes] | None = None) -> Bars | None:
+    """Visibility of each private sample against the rounding floor; None before the report exists."""
+    if not report or not report.get("visibility"):
         return None
-    digits = {0: "even", 1: "odd"}
-    labels = report.get("labels") or [None] * len(values)
-    names = [f"{index + 1} · {digits[label]}" if label in digits else str(index + 1)
-             for index, label in enumerate(labels)]
-    return Bars("visibility", "Visibility of each private sample", "coefficient / largest", names, values,
-                report.get("precision_floor", FLOORS.get(dtype)),
-                "A sample's coefficient against the largest. Under the dashed line it drowns in the rounding of the "
-                "stored adapter: no attack can bring it back.", pictures)
+    values, floor = report["visibility"], report.get("rounding_floor")
+    verdicts = report.get("verdicts") or ["hidden" if floor and value < floor else "visible" for value in values]
+    parity = {0: "even", 1: "odd"}
+    names = []
+    for index, (label, verdict) in enumerate(zip(report.get("labels", values), verdicts, strict=True), 1):
+        parts = [str(index), parity.get(label, ""), verdict if verdict != "visible" else ""]
+        names.append(" · ".join(part for part in parts if part))
+    return Bars("visibility", "Visibility of each private sample", "coefficient / largest", names, values, verdicts,
+                floor, "A sample's loss coefficient against the largest. Under the dashed line it drowns in the "
+                "rounding of the stored adapter: no attack can bring it back. Weak samples are more than 30 times "
+                "below the largest: out of reach for gradient-based attacks.", pictures)
 
 
 def attack_panels(rows: Sequence[Row], *, best: int | None = None) -> list[Panel]:

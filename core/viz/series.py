@@ -51,6 +51,7 @@ class Bars:
     y_title: str
     names: list[str]
     values: list[float]
+    verdicts: list[str]  # visible, weak or hidden
     floor: float | None
     help: str = ""
     pictures: list[bytes] | None = None  # PNG, one under each bar
@@ -85,7 +86,7 @@ def scalar(rows: Sequence[Row], name: str, key: str, *, log_y: bool = False, lim
     On a log axis, values at or below zero cannot be drawn and become gaps.
     """
     pairs = [(row["step"], row[key]) for row in rows if key in row]
-    y = [None if value is None or log_y and value <= 0 else value for _, value in pairs]
+    y = [None if value is None or (log_y and value <= 0) else value for _, value in pairs]
     if all(value is None for value in y):
         return []
     x, y = downsample([step for step, _ in pairs], y, limit)

@@ -9,7 +9,7 @@ NONE = "–"
 
 def number(value: Any, digits: int = 3) -> str:
     """`digits` significant ones, thousands separated, powers of ten only where they help; ``–`` for nothing."""
-    if value is None or isinstance(value, float) and math.isnan(value):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return NONE
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)

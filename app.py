@@ -1,0 +1,14 @@
+"""The dashboard: navigation and page chrome only. Start it with `make run`."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages.components.layout import navigation
+
+ASSETS = Path(__file__).parent / "assets"
+
+st.set_page_config(page_title="Afterimage", page_icon=str(ASSETS / "icon.svg"), layout="wide")
+st.logo(str(ASSETS / "logo.svg"), size="large")
+st.html(ASSETS / "style.css")
+navigation().run()

@@ -1,0 +1,167 @@
+"""Compare: pictures, scores, curves and config difference of two or more runs of one kind."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.errors import InputError
+from core.runs.config import RunConfig
+from core.runs.directory import Run
+from core.runs.store import RunStore
+from core.viz.compare import config_difference, scored_images
+from core.viz.panels import compared_panels
+from core.viz.text import duration, fixed, number, percent
+from pages.components.charts import grid
+from pages.components.knobs import knobs, typed
+from pages.components.layout import NAVIGATION, heading, inside_app, open_run
+from pages.components.pictures import pairs, score_captions, strip
+from pages.components.reading import metrics, pictures, referred
+from pages.components.runs import badge, caption, plain, title, unique_titles
+
+KINDS = ("attack", "finetune", "pretrain")
+FOREWORD = {"attack": "The pictures of each run, matched one to one with the truth.",
+            "finetune": "The private samples of each run.", "pretrain": ""}
+
+
+def choose() -> tuple[str, list[Run]]:
+    """Kind and runs, from the page or the link ``?runs=a,b``; a link to one run adds the newest other one."""
+    store = RunStore()
+    linked = _readable(store, [name for name in st.query_params.get("runs", "").split(",") if name])
+    if linked:
+        st.session_state["compare-kind"] = linked[0].config().kind
+    kind = st.segmented_control("Kind", KINDS, default="attack" if not linked else None, required=True,
+                                key="compare-kind", on_change=st.query_params.clear, persist_state="session",
+                                format_func=lambda kind: NAVIGATION[kind].title)
+    runs = {run.id: run for run in store.list(kind=kind)}
+    done = [run_id for run_id, run in runs.items() if run.status().state == "done"]
+    key = f"compare-{kind}"
+    if linked:
+        chosen = [run.id for run in linked if run.id in runs]
+        others = [run_id for run_id in done if run_id not in chosen]
+        st.session_state[key] = chosen + (others[:1] if len(chosen) == 1 else [])
+    elif key not in st.session_state:
+        st.session_state[key] = done[:2] if len(done) > 1 else []
+    chosen = st.multiselect("Runs", list(runs), key=key, format_func=lambda run_id: caption(runs[run_id]),
+                            on_change=_remember, args=(key,), placeholder="Choose two or more runs",
+                            persist_state="session", help="The address of this page keeps your choice: share it.")
+    return kind, [runs[run_id] for run_id in chosen]
+
+
+def _remember(key: str) -> None:
+    st.query_params["runs"] = ",".join(st.session_state[key])
+
+
+def _readable(store: RunStore, names: list[str]) -> list[Run]:
+    found = []
+    for name in names:
+        try:
+            run = store.get(name)
+            run.config(), run.status()
+            found.append(run)
+        except InputError as error:
+            st.error(str(error), icon=":material/error:")
+    return found
+
+
+def show_pictures(kind: str, names: dict[Run, str]) -> None:
+    for run, name in names.items():
+        with st.container(border=True):
+            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+                with st.container(horizontal=True, vertical_alignment="center", width="content"):
+                    st.markdown(f"**{plain(name)}**", width="content")
+                    badge(run.status())
+                open_run(kind, run.id)
+            if kind == "finetune":
+                strip(pictures(run.file("truth.png")), noun="private sample", size=84)
+                continue
+            report = run.report()
+            found = pictures(run.file("reconstruction.png"))
+            if not found and (taken := run.snapshots()):
+                found = pictures(taken[-1][1])
+            victim = referred(run, "finetune")
+            own = pictures(run.file("truth.png"))
+            truth = own or (pictures(victim.file("truth.png")) if victim else [])
+            score = (report or {}).get("score") or {}
+            left, right = st.columns([4, 1], vertical_alignment="center")
+            with left:
+                pairs(truth, found, matched=bool(own), size=112 if len(found) <= 6 else None,
+                      captions=score_captions(scored_images(report), (report or {}).get("confidence")))
+            with right:
+                st.metric(f"Mean SSIM, all {score.get('targets', '')} targets", fixed(score.get("mean_ssim")))
+                st.metric("Relative residual", number(run.status().summary.get("residual")))
+
+
+def table(kind: str, names: dict[Run, str]) -> list[dict[str, str]]:
+    """One row a run, numbers with sensible digits."""
+    rows = []
+    for run, name in names.items():
+        status, report = run.status(), run.report() or {}
+        row = {"run": name, "state": status.state}
+        if kind == "attack":
+            score: dict[str, Any] = report.get("score") or {}
+            row |= {"mean SSIM": fixed(score.get("mean_ssim")), "targets": number(score.get("targets")),
+                    "PSNR (dB)": fixed(score.get("mean_psnr"), 1), "relative residual": number(
+                        status.summary.get("residual")), "threat": run.config().threat,
+                    "chosen by": str(score.get("selected_by", "–"))}
+        elif kind == "finetune":
+            last = (metrics(run) or [{}])[-1]
+            row |= {"loss": number(last.get("loss")), "visible": number(status.summary.get("visible")),
+                    "feature cosine": number(last.get("feature_cosine_mean"), 4),
+                    "weight change": number(last.get("weight_change"))}
+        else:
+            row |= {"ln loss": number(report.get("log_loss")), "training error": percent(report.get("train_error")),
+                    "KKT residual": number(report.get("kkt_residual")), "digits from": str(
+                        report.get("data_source", "–"))}
+        rows.append(row | {"steps": number(status.step), "time": duration(status.seconds)})
+    return rows
+
+
+def difference_rows(names: dict[Run, str]) -> list[dict[str, str]]:
+    configs: list[RunConfig] = [run.config() for run in names]
+    labels = {knob.name: knob.label for knob in knobs(configs[0].kind)}
+    rows = []
+    for field, values in config_difference(configs).items():
+        shown = [_named(run, field, value) for run, value in zip(names, values, strict=True)]
+        rows.append({"knob": labels.get(field, field), **dict(zip(names.values(), shown, strict=True))})
+    return rows
+
+
+def _named(run: Run, field: str, value: Any) -> str:
+    found = referred(run, field) if field in ("base", "finetune") else None
+    return f"{title(found.config())} ({found.id.rsplit('-', 1)[-1]})" if found else typed(value) or "–"
+
+
+def compare() -> None:
+    inside_app("compare")
+    heading("compare")
+    kind, runs = choose()
+    if len(runs) < 2:
+        available = len(RunStore().list(kind=kind))
+        entry = NAVIGATION[kind]
+        st.info("Choose two or more runs above." if available > 1 else
+                f"Comparing needs two runs of this kind; there {'is one' if available else 'are none'} yet.",
+                icon=":material/lightbulb:")
+        if available < 2:
+            st.page_link(entry.script, label=f"Go to {entry.title}", icon=entry.icon)
+        return
+    names = unique_titles(runs)
+    if kind != "pretrain":
+        st.subheader("Pictures", anchor=False)
+        st.caption(FOREWORD[kind])
+        show_pictures(kind, names)
+    st.subheader("Numbers", anchor=False)
+    st.dataframe(table(kind, names), hide_index=True, height="content", alt="One row of results for each run")
+    st.subheader("What differs", anchor=False)
+    if rows := difference_rows(names):
+        st.dataframe(rows, hide_index=True, height="content", alt="Knobs in which the runs differ")
+    else:
+        st.caption("Nothing: the configs are the same.")
+    st.subheader("Curves", anchor=False)
+    grid(compared_panels(kind, {name: metrics(run) for run, name in names.items()}), "compare-" + "-".join(
+        run.id for run in runs))
+
+
+try:
+    compare()
+except InputError as error:
+    st.error(str(error), icon=":material/error:")

@@ -1,0 +1,48 @@
+"""What a page may do: create and submit a run, stop it, resume it. Failures become one sentence."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.errors import InputError
+from core.runs.config import parse_config
+from core.runs.directory import Run
+from core.runs.store import RunStore
+
+# The scheduler behind `core.jobs.cluster` is imported on the first action, not with every page.
+
+
+def launch(values: dict[str, Any]) -> Run:
+    """Validate, create, submit. Raises `InputError`; a run that could not be placed stays visible as pending."""
+    from core.jobs import cluster
+
+    run = RunStore().create(parse_config(values))
+    cluster.submit(run)
+    return run
+
+
+def stop(run: Run) -> None:
+    """Button callback."""
+    from core.jobs import cluster
+
+    _report(cluster.stop, run)
+
+
+def resume(run: Run) -> None:
+    """Button callback."""
+    from core.jobs import cluster
+
+    _report(cluster.resume, run)
+
+
+def _report(action: Any, run: Run) -> None:
+    """Callbacks cannot draw; the view shows what is left here, once."""
+    try:
+        action(run)
+    except InputError as error:
+        st.session_state["action_error"] = str(error)
+
+
+def show_action_error() -> None:
+    if message := st.session_state.pop("action_error", None):
+        st.error(message, icon=":material/error:")

@@ -1,0 +1,86 @@
+"""The launch form of a kind of run, generated from its config model."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from core.errors import InputError
+from core.runs.directory import Run
+from pages.components.actions import launch
+from pages.components.knobs import CHOICES, Knob, knobs, parse, typed
+
+COLUMNS = 3
+
+
+def launch_form(kind: str, *, defaults: dict[str, Any], fixed: dict[str, Any], hidden: set[str], stamp: str,
+                label: str) -> Run | None:
+    """Draw the form; returns the launched run.
+
+    `defaults` prefill knobs, `fixed` values come from widgets outside, `hidden` fields are left at
+    their defaults. Another `stamp` (preset, copied run) makes fresh widgets, so that prefills show.
+    """
+    shown = [knob for knob in knobs(kind) if knob.name not in fixed and knob.name not in hidden]
+    with st.form(f"launch-{kind}-{stamp}", border=True):
+        readers = _draw([knob for knob in shown if not knob.expert], kind, defaults, stamp)
+        with st.expander("Expert", icon=":material/settings:"):
+            readers |= _draw([knob for knob in shown if knob.expert], kind, defaults, stamp)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            submitted = st.form_submit_button(label, type="primary", icon=":material/play_arrow:")
+            st.caption("It runs as a process of its own: this page may be closed and opened again.", width="content")
+        if submitted:
+            try:
+                return launch({"kind": kind, **fixed, **{name: read() for name, read in readers.items()}})
+            except InputError as error:
+                st.error(readable(kind, str(error)), icon=":material/error:")
+    return None
+
+
+def readable(kind: str, message: str) -> str:
+    """An error sentence with the field's label in front of its name."""
+    name, separator, rest = message.partition(": ")
+    labels = {knob.name: knob.label for knob in knobs(kind)}
+    return f"**{labels[name]}** (`{name}`): {rest}" if separator and name in labels else message
+
+
+def _draw(shown: Sequence[Knob], kind: str, defaults: dict[str, Any], stamp: str) -> dict[str, Callable[[], Any]]:
+    """Widgets in rows, so that tabbing goes along a row; returns how to read each value."""
+    readers: dict[str, Callable[[], Any]] = {}
+    for knob in (knob for knob in shown if knob.name in CHOICES):  # these explain themselves over the whole width
+        readers[knob.name] = _widget(knob, kind, defaults, stamp)
+    rest = [knob for knob in shown if knob.name not in CHOICES]
+    for start in range(0, len(rest), COLUMNS):
+        for column, knob in zip(st.columns(COLUMNS), rest[start:start + COLUMNS], strict=False):
+            with column:
+                readers[knob.name] = _widget(knob, kind, defaults, stamp)
+    return readers
+
+
+def _widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str) -> Callable[[], Any]:
+    """One input. Floats and log-scaled numbers are typed (1e-3 and 1,000 both work): no slider hits 149.87."""
+    value = defaults.get(knob.name, knob.default)
+    common = {"help": knob.hint, "key": f"{kind}/{stamp}/{knob.name}", "persist_state": "session"}
+    if knob.name in CHOICES:
+        meanings = {option: text for option, text in CHOICES[knob.name].items() if option in knob.options}
+        options = [*meanings, *(option for option in knob.options if option not in meanings)]
+        chosen = st.radio(knob.label, options, index=options.index(value), horizontal=True,
+                          captions=[meanings.get(option, "") for option in options], **common)
+        return lambda: chosen
+    if knob.type == "choice":
+        picked = st.selectbox(knob.label, knob.options, index=knob.options.index(value), **common)
+        return lambda: picked
+    if knob.type == "choices":
+        several = st.pills(knob.label, knob.options, default=value, selection_mode="multi", **common)
+        return lambda: [option for option in knob.options if option in several]
+    if knob.type == "switch":
+        on = st.toggle(knob.label, value=value, **common)
+        return lambda: on
+    if knob.type == "int" and knob.scale == "linear" and not knob.optional:
+        count = st.number_input(knob.label, value=value, step=1, **common)
+        return lambda: count
+    if knob.type == "text":
+        text = st.text_input(knob.label, value=value or "", **common)
+        return lambda: text.strip()
+    empty = "not set" if knob.optional else None
+    entered = st.text_input(knob.label, value=typed(value), placeholder=empty, **common)
+    return lambda: parse(knob, entered or "")

@@ -1,0 +1,82 @@
+"""The pages, and the pieces of chrome that they share."""
+
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One page of the navigation, with the sentence under its title."""
+
+    script: str
+    title: str
+    icon: str
+    lead: str
+    noun: str = ""  # what a run of this page is called
+
+
+NAVIGATION = {
+    "overview": Entry("pages/overview.py", "Overview", ":material/dashboard:",
+                      "Afterimage trains small networks, fine-tunes them with LoRA on private digits, and attacks what "
+                      "would be released. It shows how much of the digits comes back, and why."),
+    "pretrain": Entry("pages/pretrain.py", "Pretrain", ":material/model_training:",
+                      "Train the public base network. The attacks lean on how close it gets to stationarity.",
+                      "base"),
+    "finetune": Entry("pages/finetune.py", "Fine-tune", ":material/tune:",
+                      "Fine-tune a base with LoRA on private samples, and see what the adapter will give away.",
+                      "fine-tuning"),
+    "attack": Entry("pages/attack.py", "Attack", ":material/center_focus_strong:",
+                    "Reconstruct the private samples from the base and the published adapter alone.", "attack"),
+    "compare": Entry("pages/compare.py", "Compare", ":material/compare:",
+                     "Put runs side by side: pictures, scores, curves, and the knobs in which they differ."),
+}
+
+
+def navigation() -> Any:
+    """The menu; returns the page to run."""
+    st.session_state["inside_app"] = True
+    return st.navigation([st.Page(entry.script, title=entry.title, icon=entry.icon, default=name == "overview")
+                          for name, entry in NAVIGATION.items()], position="top")
+
+
+def inside_app(page: str) -> None:
+    """Call first in a page. Streamlit runs a script of ``pages/`` without app.py when its address is the first that a
+    fresh server is asked for (a bookmark, a reload after a restart); this starts over through app.py."""
+    if "inside_app" not in st.session_state:
+        navigation()
+        st.switch_page(NAVIGATION[page].script, query_params=st.query_params.to_dict())
+
+
+def heading(page: str, title: str = "") -> None:
+    """Title and lead of a page."""
+    st.title(title or NAVIGATION[page].title, anchor=False)
+    lead(NAVIGATION[page].lead)
+
+
+def lead(text: str) -> None:
+    st.html(f'<p class="ai-lead">{escape(text)}</p>')
+
+
+def chips(facts: dict[str, str]) -> None:
+    """One quiet line of named facts; empty values are left out."""
+    items = "".join(f"<span>{escape(name)} <b>{escape(value)}</b></span>" for name, value in facts.items() if value)
+    if items:
+        st.html(f'<div class="ai-chips">{items}</div>')
+
+
+def limits(title: str, report: dict[str, Any] | None) -> None:
+    """What an engine's report says about its own limits, in its own words."""
+    lines = (report or {}).get("limits") or []
+    if lines:
+        with st.container(border=True, gap="xsmall"):
+            st.markdown(f"**{title}**")
+            st.html('<ul class="ai-list">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>")
+
+
+def open_run(kind: str, run_id: str, *, label: str = "Open", icon: str | None = None) -> None:
+    """A link to a run's own view."""
+    st.page_link(NAVIGATION[kind].script, label=label, icon=icon or ":material/arrow_forward:",
+                 query_params={"run": run_id})

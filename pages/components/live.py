@@ -1,0 +1,118 @@
+"""A run's own view: what is known of it now, refreshed while it is active."""
+
+import shlex
+from pathlib import Path
+
+import streamlit as st
+
+from core.errors import InputError
+from core.runs.config import RunConfig
+from core.runs.directory import Run, Status
+from core.viz.compare import changed_knobs
+from core.viz.text import ago, duration, number
+from pages.components import actions
+from pages.components.knobs import knobs, typed
+from pages.components.layout import NAVIGATION, chips
+from pages.components.live_attack import attack_view
+from pages.components.live_finetune import finetune_view
+from pages.components.live_pretrain import pretrain_view
+from pages.components.reading import data_source, referred
+from pages.components.runs import badge, ended_text, fraction, plain, progress_text, title
+
+REFRESH_SECONDS = 1.5
+VIEWS = {"pretrain": pretrain_view, "finetune": finetune_view, "attack": attack_view}
+REPEATABLE = ("stopped", "failed", "interrupted")
+ONWARD = {  # from a finished run to the next step: page, what the run is there, label
+    "pretrain": ("finetune", "base", "Fine-tune this base"),
+    "finetune": ("attack", "finetune", "Attack this adapter"),
+    "attack": ("compare", "runs", "Compare"),
+}
+
+
+def show_run(run: Run, *, paused: bool) -> None:
+    """The view as one fragment. It polls only while the run is active and the reader lets it."""
+    active = run.status().active
+    st.fragment(run_every=REFRESH_SECONDS if active and not paused else None)(_view)(run, active)
+
+
+def _view(run: Run, was_active: bool) -> None:
+    try:
+        config, status = run.config(), run.status()
+        if status.active != was_active:
+            st.rerun()  # the whole page: the timer starts or ends with the run
+        _header(run, config, status)
+        _progress(status)
+        actions.show_action_error()
+        VIEWS[config.kind](run, config, status)
+        _details(run, config)
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def _header(run: Run, config: RunConfig, status: Status) -> None:
+    left, right = st.columns([3, 2], vertical_alignment="center")
+    with left, st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader(plain(title(config)), anchor=False, width="content")
+        badge(status)
+    with right, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+        if status.active:
+            st.button("Stop", key=f"stop-{run.id}", icon=":material/stop:", on_click=actions.stop, args=(run,),
+                      disabled=status.state == "stopping", help="Stops at the next step and keeps a checkpoint.")
+        if status.state in REPEATABLE:
+            st.button("Resume", key=f"resume-{run.id}", icon=":material/resume:", type="primary",
+                      on_click=actions.resume, args=(run,), help="Continues from the last checkpoint.")
+        st.page_link(NAVIGATION[config.kind].script, label="Start one like this", icon=":material/content_copy:",
+                     query_params={"like": run.id})
+        if status.state == "done" and config.kind in ONWARD:
+            page, field, label = ONWARD[config.kind]
+            if st.button(label, key=f"onward-{run.id}", icon=NAVIGATION[page].icon, type="primary"):
+                st.switch_page(NAVIGATION[page].script, query_params={field: run.id})
+    chips({"Started": ago(status.created), "computing time": duration(status.seconds) if status.seconds else "",
+           "digits": data_source(run) if config.kind != "attack" else "",
+           "base": _link_name(run, config, "base"), "victim": _link_name(run, config, "finetune"),
+           **_attack_facts(run, config)})
+
+
+def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:
+    if config.kind != "attack":
+        return {}
+    report = run.report() or {}
+    found = report.get("samples_found_by")
+    return {"threat": config.threat, "method": str(report.get("method", config.method)).upper(),
+            "samples": f"{number(report.get('samples'))} ({found})" if found else "", "ended": report.get("status", "")}
+
+
+def _link_name(run: Run, config: RunConfig, field: str) -> str:
+    value = getattr(config, field, "")
+    found = referred(run, field) if value else None
+    return title(found.config()) if found else Path(value).name
+
+
+def _progress(status: Status) -> None:
+    if status.active:
+        st.progress(fraction(status), text=progress_text(status))
+    elif status.state == "failed":
+        st.error(f"**Failed.** {plain(status.message)}", icon=":material/error:")
+    elif status.state in ("stopped", "interrupted"):
+        text = status.message or f"Stopped after {ended_text(status)}. Resume continues from the checkpoint."
+        st.warning(plain(text), icon=":material/pause_circle:")
+
+
+def _details(run: Run, config: RunConfig) -> None:
+    """Config, the command that repeats the run, and the log: there when wanted."""
+    with st.expander("Config and command", icon=":material/terminal:", key=f"config-{run.id}"):
+        changed = changed_knobs(config)
+        rows = [{"knob": knob.label, "value": typed(getattr(config, knob.name)) or "–", "name": knob.name,
+                 "": "changed" if knob.name in changed else ""} for knob in knobs(config.kind)]
+        st.caption(f"Run `{run.id}`. The command that repeats it:")
+        st.code(command(run, config), language="bash", wrap_lines=True)
+        st.dataframe(rows, hide_index=True, height="content", alt="Every knob of this run and its value")
+    with st.expander("Log", icon=":material/article:", key=f"log-{run.id}"):
+        st.code(run.log_tail() or "The log is empty.", language=None, wrap_lines=True)
+        if environment := run.environment():
+            st.caption("Environment")
+            st.json(environment, expanded=False)
+
+
+def command(run: Run, config: RunConfig) -> str:
+    return f"python -m core {config.kind} --config {shlex.quote(str(run.file('config.json')))}"

@@ -1,0 +1,111 @@
+"""What an attack shows: the images as they form, beside the reasons, then the score."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from core.runs.config import AttackConfig
+from core.runs.directory import Run, Status
+from core.viz.compare import scored_images
+from core.viz.panels import attack_panels, cosine_panel, flips_panel
+from core.viz.text import counted, fixed, number
+from pages.components.charts import chart, grid
+from pages.components.layout import limits
+from pages.components.pictures import pairs, score_captions, strip
+from pages.components.reading import metrics, pictures, referred
+from pages.components.runs import plain
+
+
+def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
+    """Score, pictures beside the victim's diagnostics, curves, limits."""
+    rows, report = metrics(run), run.report()
+    victim = referred(run, "finetune")
+    _numbers(rows, report, status)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _images(run, config, status, report, victim)
+    with right:
+        _reasons(victim)
+    if report and report.get("status_message"):
+        st.caption(plain(str(report["status_message"])))
+    limits("What limits this reconstruction", report)
+    grid(attack_panels(rows, best=_best(rows)), run.id, columns=3)
+    restarts = pictures(run.file("restarts.png"))
+    if restarts:
+        with st.expander(f"Images of all {config.restarts} restarts", icon=":material/grid_view:",
+                         key=f"restarts-{run.id}"):
+            strip(restarts, noun="restart image", size=56)
+
+
+def _numbers(rows: list[dict[str, Any]], report: dict[str, Any] | None, status: Status) -> None:
+    last, score = (rows[-1] if rows else {}), (report or {}).get("score")
+    with st.container(horizontal=True):
+        if score:
+            targets, chosen_by = counted(score["targets"], "target"), score.get("selected_by", "the residual")
+            st.metric(f"Mean SSIM, all {targets}", fixed(score["mean_ssim"]), border=True,
+                      help="Structural similarity to the truth after one-to-one matching, averaged over every "
+                           f"target. 1 is identical. Chosen by {chosen_by}, then scored once.")
+            st.metric("Mean PSNR", f"{fixed(score['mean_psnr'], 1)} dB", border=True)
+            ncc = [value for value in score["ncc"] if value is not None]
+            st.metric("Mean NCC", fixed(sum(ncc) / len(ncc) if ncc else None), border=True,
+                      help="Normalised cross-correlation; 1 is identical up to brightness and contrast.")
+        residual = status.summary.get("residual", last.get("residual"))
+        st.metric("Relative residual", number(residual), border=True,
+                  help="What of the released update the reconstruction leaves unexplained. The attack sees this, and "
+                       "never the scores.")
+        if not score:
+            st.metric("Loss", number(last.get("loss")), border=True)
+        confidence = [value for value in (report or {}).get("confidence") or [] if value is not None]
+        if confidence:
+            st.metric("Lowest confidence", fixed(min(confidence)), border=True,
+                      help="The attack's own confidence in its weakest sample.")
+
+
+def _images(run: Run, config: AttackConfig, status: Status, report: dict[str, Any] | None, victim: Run | None) -> None:
+    """The final pairs, or any snapshot above its truth; the right end of the slider is the latest."""
+    taken = run.snapshots()
+    final = pictures(run.file("reconstruction.png")) if report else []
+    last = max(status.total if status.active else 0, taken[-1][0] if taken else 0)
+    st.markdown("**Images as they form**" if status.active else "**Reconstruction**")
+    if not taken and not final:
+        st.caption("The first images appear after a few steps.")
+        return
+    wanted = last
+    if len(taken) > 1:
+        wanted = st.slider("Attack step to show (right end: the latest)", 0, last, last, key=f"scrub-{run.id}-{last}")
+    if final and wanted == last:
+        truth = pictures(run.file("truth.png"))
+        pairs(truth, final, matched=True,
+              captions=score_captions(scored_images(report), report.get("confidence")))
+        if not truth:
+            st.caption("There is no truth to score against: the victim was not made in this laboratory.")
+        return
+    step, path = max((item for item in taken if item[0] <= wanted), default=taken[0])
+    pairs(_truth(run, victim), pictures(path), matched=False, found_name=f"step {step:,}")
+
+
+def _truth(run: Run, victim: Run | None) -> list[bytes]:
+    """For the reader's eyes: the engine that attacks never opens these files."""
+    own: Path = run.file("truth.png")
+    return pictures(own) or (pictures(victim.file("truth.png")) if victim else [])
+
+
+def _reasons(victim: Run | None) -> None:
+    if victim is None:
+        st.markdown("**Why it works or fails**")
+        st.caption("The victim was not made in this laboratory: how its neurons flipped and how far its features "
+                   "moved during fine-tuning is not known.")
+        return
+    rows = metrics(victim)
+    st.markdown("**Why it works or fails**")
+    st.caption("Measured while the victim was fine-tuned. The attack does not see it.")
+    for panel in (flips_panel(rows), cosine_panel(rows)):
+        chart(panel, f"{victim.id}-victim")
+
+
+def _best(rows: list[dict[str, Any]]) -> int | None:
+    """The restart that leads now."""
+    losses = next((row["restart_losses"] for row in reversed(rows) if row.get("restart_losses")), None)
+    present = [(value, index) for index, value in enumerate(losses or []) if value is not None]
+    return min(present)[1] if present else None

@@ -1,0 +1,46 @@
+"""What a fine-tuning run shows: who will be visible, and what training did to the features."""
+
+import streamlit as st
+
+from core.runs.config import RunConfig
+from core.runs.directory import Run, Status
+from core.viz.panels import finetune_panels, visibility_bars
+from core.viz.text import number, percent
+from pages.components.charts import chart, grid
+from pages.components.layout import limits
+from pages.components.pictures import TRUTH, strip
+from pages.components.reading import metrics, pictures
+
+
+def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
+    """Visibility first: it decides what any attack can do."""
+    rows, report = metrics(run), run.report()
+    last = rows[-1] if rows else {}
+    flips = [value for key, value in last.items() if key.startswith("flips.") and value is not None]
+    with st.container(horizontal=True):
+        st.metric("Loss", number(last.get("loss")), border=True)
+        if report and status.summary.get("visible") is not None:
+            st.metric("Visible samples", f"{status.summary['visible']} of {len(report['visibility'])}", border=True,
+                      help="Samples whose coefficient is above the rounding floor of the stored adapter.")
+        st.metric("Largest flip share", percent(max(flips, default=None)), border=True,
+                  help="Share of (sample, neuron) pairs that switched, in the layer with the most.")
+        st.metric("Feature cosine", number(last.get("feature_cosine_mean"), 4), border=True,
+                  help="Mean over the samples; above 0.99 the frozen-feature attack fits.")
+        st.metric("Weight change", number(last.get("weight_change")), border=True)
+    truth = pictures(run.file("truth.png"))
+    bars = visibility_bars(report, pictures=truth or None)
+    loss, *others = finetune_panels(rows)
+    left, right = st.columns([2, 1], gap="medium")
+    with left:
+        if bars:
+            chart(bars, run.id)
+        else:
+            st.markdown("**Visibility of each private sample**")
+            st.caption("Appears when the fine-tuning has ended.")
+    with right:
+        chart(loss, run.id)
+    limits("What will limit an attack", report)
+    if truth and not (bars and len(truth) <= 16):  # few samples have their pictures under the bars
+        st.markdown(f"**The private samples** ({TRUTH})")
+        strip(truth, noun="private sample")
+    grid(others, run.id, columns=3)

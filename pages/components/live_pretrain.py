@@ -1,0 +1,26 @@
+"""What a pretraining run shows."""
+
+import streamlit as st
+
+from core.runs.config import RunConfig
+from core.runs.directory import Run, Status
+from core.viz.panels import pretrain_panels
+from core.viz.text import number, percent
+from pages.components.charts import grid
+from pages.components.reading import metrics
+
+
+def pretrain_view(run: Run, config: RunConfig, status: Status) -> None:
+    """Four or five numbers, four curves."""
+    rows, report = metrics(run), run.report() or {}
+    last = {key: value for row in rows[-20:] for key, value in row.items() if value is not None} | {
+        {"train_error": "error"}.get(key, key): value for key, value in report.items()}
+    with st.container(horizontal=True):
+        st.metric("ln(mean loss)", number(last.get("log_loss")), border=True)
+        st.metric("Training error", percent(last.get("error")), border=True)
+        st.metric("KKT residual", number(last.get("kkt_residual")), border=True,
+                  help="0 is stationary, 1 is unrelated.")
+        st.metric("Normalised margin", number(last.get("margin")), border=True)
+        if report.get("holdout_accuracy") is not None:
+            st.metric("Hold-out accuracy", percent(report["holdout_accuracy"]), border=True)
+    grid(pretrain_panels(rows), run.id)

@@ -1,0 +1,33 @@
+"""Named starting points for the forms: only what differs from the defaults of the config model."""
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "pretrain": {
+        "Demo": {},
+        "Small and quick": {"hidden": 256, "samples_per_class": 50, "epochs": 300},
+        "As published": {"optimizer": "gd", "learning_rate": 0.01, "epochs": 1_000_000, "record_every": 1000},
+    },
+    "finetune": {
+        "One full-rank step": {},
+        "Rank 8": {"rank": 8},
+        "NTK, T = 100": {"steps": 100, "learning_rate": 3e-5},
+    },
+    "attack": {
+        "Demo": {},
+        "Quick look": {"restarts": 4, "iterations": 300},
+        "As published": {"optimizer": "sgd", "lr_x": 0.03052, "relu_alpha_start": 149.87, "relu_alpha_end": 149.87,
+                         "iterations": 50_000},
+    },
+}
+NOTES = {
+    ("pretrain", "Demo"): "A thousand neurons wide, 250 digits a class, descent on the log-loss: about half a minute.",
+    ("pretrain", "Small and quick"): "A small network on few digits, to see how the laboratory works.",
+    ("pretrain", "As published"): "Plain gradient descent for a million epochs, as in Haim et al. 2022: many hours.",
+    ("finetune", "One full-rank step"): "One SGD step, full rank: the adapter holds the whole gradient.",
+    ("finetune", "Rank 8"): "One SGD step through rank 8, as most people would publish it.",
+    ("finetune", "NTK, T = 100"): "A hundred small steps: do the features stay frozen?",
+    ("attack", "Demo"): "Adam, 8 restarts: about a minute on two cores.",
+    ("attack", "Quick look"): "A few hundred steps, to see images begin to form.",
+    ("attack", "As published"): "SGD with momentum and a fixed α of 149.87, as in Haim et al. 2022.",
+}

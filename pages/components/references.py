@@ -1,0 +1,93 @@
+"""Choosing what a run builds on: the base of a fine-tuning, the victim of an attack."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.runs.directory import Run
+from core.runs.store import RunStore
+from core.viz.text import counted, number
+from pages.components.layout import NAVIGATION, chips
+from pages.components.pictures import TRUTH, strip
+from pages.components.reading import data_source, pictures
+from pages.components.runs import caption
+
+ELSEWHERE = "elsewhere"
+FOREIGN_KNOBS = {"samples", "labels", "known_learning_rate", "known_steps"}
+
+
+def choose_base(defaults: dict[str, Any], stamp: str) -> tuple[dict[str, Any], set[str]]:
+    """The `base` of a fine-tuning: (fixed values, hidden knobs)."""
+    run = _choose("finetune", "base", "pretrain", "Base network", "A file made elsewhere…", defaults, stamp)
+    if run is None:
+        path = st.text_input("Path of the base checkpoint", value=_path(defaults, "base"), key=f"base-path/{stamp}",
+                             placeholder="/path/to/base.safetensors", persist_state="session",
+                             help="A .safetensors file, or a .pth file in the layout of the public Haim et al. code.")
+        return {"base": path.strip()}, set()
+    report = run.report() or {}
+    chips({"Digits": data_source(run), "pretrained on": counted(report.get("samples", 0), "digit"),
+           "ln loss": number(report.get("log_loss")), "KKT residual": number(report.get("kkt_residual"))})
+    return {"base": run.id}, set()
+
+
+def choose_victim(defaults: dict[str, Any], stamp: str) -> tuple[dict[str, Any], set[str]]:
+    """The `finetune` run of an attack, or the files that stand for it: (fixed values, hidden knobs)."""
+    run = _choose("attack", "finetune", "finetune", "Victim", "Files made elsewhere…", defaults, stamp)
+    if run is None:
+        left, right = st.columns(2)
+        checkpoint = left.text_input("Base checkpoint", value=defaults.get("checkpoint", ""),
+                                     key=f"checkpoint/{stamp}", placeholder="/path/to/base.safetensors",
+                                     persist_state="session", help="A .safetensors or .pth file.")
+        adapter = right.text_input("Adapter folder", value=defaults.get("adapter", ""), key=f"adapter/{stamp}",
+                                   placeholder="/path/to/adapter", persist_state="session",
+                                   help="A folder with adapter_config.json and adapter_model.safetensors, "
+                                        "saved by any peft.")
+        return {"finetune": "", "checkpoint": checkpoint.strip(), "adapter": adapter.strip()}, set()
+    report, config = run.report() or {}, run.config()
+    with st.container(border=True):
+        left, right = st.columns([2, 3], vertical_alignment="center")
+        with left:
+            images = pictures(run.file("truth.png"))
+            strip(images, noun="private sample", size=56 if len(images) > 3 else 84)
+            st.caption(f"The {TRUTH}")
+        with right:
+            chips({"Rank": number(config.rank), "steps": number(config.steps), "optimiser": config.optimizer,
+                   "digits": data_source(run)})
+            visible = run.status().summary.get("visible")
+            if visible is not None and report.get("visibility"):
+                total = len(report["visibility"])
+                rest = " The rest is out of reach for any attack." if visible < total else ""
+                st.markdown(f"**{visible} of {counted(total, 'sample')}** {'is' if total == 1 else 'are'} above the "
+                            f"rounding floor of the stored adapter.{rest}")
+    return {"finetune": run.id, "checkpoint": "", "adapter": ""}, FOREIGN_KNOBS
+
+
+CHOOSERS = {"finetune": choose_base, "attack": choose_victim}
+
+
+def _choose(kind: str, field: str, wanted: str, label: str, foreign: str, defaults: dict[str, Any],
+            stamp: str) -> Run | None:
+    """A select box of finished runs; None when the files come from elsewhere."""
+    finished = {run.id: run for run in RunStore().list(kind=wanted) if run.status().state == "done"}
+    options = [*finished, ELSEWHERE]
+    if not finished:
+        entry = NAVIGATION[wanted]
+        st.info(f"There is no finished {entry.noun} yet: make one first, or name files made elsewhere.",
+                icon=":material/lightbulb:")
+        st.page_link(entry.script, label=f"Go to {entry.title}", icon=entry.icon)
+    given = defaults.get(field)
+    start = given if given in finished else ELSEWHERE if given or not finished or _foreign(defaults) else options[0]
+    chosen = st.selectbox(
+        label, options, index=options.index(start), key=f"{kind}-{field}/{stamp}",
+        format_func=lambda option: foreign if option == ELSEWHERE else caption(finished[option]),
+        help=f"Finished runs of the {NAVIGATION[wanted].title} page, newest first.")
+    return finished.get(chosen)
+
+
+def _foreign(defaults: dict[str, Any]) -> bool:
+    return bool(defaults.get("checkpoint") or defaults.get("adapter"))
+
+
+def _path(defaults: dict[str, Any], field: str) -> str:
+    """A prefilled value that is no finished run is taken for a path."""
+    return str(defaults.get(field, ""))

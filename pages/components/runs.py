@@ -1,0 +1,150 @@
+"""How runs look in lists, select boxes and cards."""
+
+import base64
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from core.errors import InputError
+from core.runs.config import AttackConfig, FinetuneConfig, RunConfig
+from core.runs.directory import Run, Status
+from core.viz.series import scalar
+from core.viz.sparkline import sparkline_svg
+from core.viz.text import ago, counted, duration, fixed, number
+from pages.components.layout import NAVIGATION, open_run
+from pages.components.pictures import img
+from pages.components.reading import metrics, pictures
+
+STATES = {  # state: (icon, colour)
+    "pending": (":material/hourglass_empty:", "gray"), "running": (":material/play_circle:", "blue"),
+    "stopping": (":material/pending:", "orange"), "stopped": (":material/stop_circle:", "orange"),
+    "failed": (":material/error:", "red"), "interrupted": (":material/power_off:", "orange"),
+    "done": (":material/check_circle:", "green"),
+}
+MOST_THUMBNAILS = 4
+
+
+def badge(status: Status) -> None:
+    icon, colour = STATES[status.state]
+    st.badge(status.state, icon=icon, color=colour)
+
+
+def title(config: RunConfig) -> str:
+    """The run's own name, or one made of what it does."""
+    if config.name:
+        return config.name
+    if isinstance(config, FinetuneConfig):
+        count = len(config.indices) if config.indices else config.samples
+        return f"N = {count}, rank {config.rank}, T = {config.steps}"
+    if isinstance(config, AttackConfig):
+        return f"{config.method.upper() if config.method != 'auto' else 'NTK'}, {config.threat}"
+    return f"Base {config.hidden} wide, {2 * config.samples_per_class} digits"
+
+
+def caption(run: Run) -> str:
+    """One line for select boxes: name, state unless done, age."""
+    status = run.status()
+    state = "" if status.state == "done" else f" · {status.state}"
+    return f"{title(run.config())}{state} · {ago(status.created)}"
+
+
+def unique_titles(runs: list[Run]) -> dict[Run, str]:
+    """Titles for legends and columns; where two are alike, the end of the id tells them apart."""
+    plain = {run: title(run.config()) for run in runs}
+    names = list(plain.values())
+    return {run: name if names.count(name) == 1 else f"{name} ({run.id.rsplit('-', 1)[-1]})"
+            for run, name in plain.items()}
+
+
+def facts(config: RunConfig, status: Status) -> list[str]:
+    """The few numbers that a card shows."""
+    summary: dict[str, Any] = status.summary
+    if config.kind == "pretrain":
+        items = [("ln loss", number(summary.get("log_loss"))), ("KKT residual", number(summary.get("kkt_residual"))),
+                 ("digits", number(summary.get("samples")))]
+    elif config.kind == "finetune":
+        visible = summary.get("visible")
+        items = [("samples", number(summary.get("samples"))), ("rank", number(config.rank)),
+                 ("steps", number(config.steps)), ("visible", None if visible is None else number(visible))]
+    else:
+        items = [("mean SSIM", fixed(summary["mean_ssim"]) if summary.get("mean_ssim") is not None else None),
+                 ("residual", number(summary.get("residual"))), ("samples", number(summary.get("samples"))),
+                 ("threat", config.threat)]
+    return [f"{name} {value}" for name, value in items if value not in (None, "–")]
+
+
+def band(run: Run, config: RunConfig) -> str:
+    """The strip of a card: pictures of the run, or its loss as a small curve."""
+    if config.kind == "pretrain":
+        curve = scalar(metrics(run), "loss", "log_loss", limit=200)
+        drawn = base64.b64encode((sparkline_svg(curve[0]) if curve else "").encode()).decode()
+        return (f'<img class="ai-curve" src="data:image/svg+xml;base64,{drawn}" alt="Loss over the epochs">'
+                if drawn else "<span>no curve yet</span>")
+    found = pictures(run.file("reconstruction.png" if config.kind == "attack" else "truth.png"))
+    if config.kind == "attack" and not found and (taken := run.snapshots()):
+        found = pictures(taken[-1][1])
+    truth = pictures(run.file("truth.png")) if config.kind == "attack" else []
+    cells = []
+    shown = MOST_THUMBNAILS // 2 if truth else MOST_THUMBNAILS
+    for index, picture in enumerate(found[:shown]):
+        seen = img(picture, f"{'reconstruction' if config.kind == 'attack' else 'private sample'} {index + 1}", 56)
+        original = img(truth[index], f"truth {index + 1}", 56) if index < len(truth) else ""
+        cells.append(f'<div class="ai-pair">{original}{seen}</div>')
+    more = len(found) - shown
+    return "".join(cells) + (f"<span>+{more}</span>" if more > 0 else "") or "<span>no pictures yet</span>"
+
+
+def card(run: Run) -> None:
+    """A finished or stopped run on the overview. A damaged file harms its own card only."""
+    with st.container(border=True, height="stretch", gap="xsmall"):
+        try:
+            _card(run)
+        except InputError as error:
+            st.markdown(f"**{run.id}**")
+            st.caption(plain(str(error)))
+
+
+def _card(run: Run) -> None:
+    config, status, strip = run.config(), run.status(), band(run, run.config())
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center",
+                      wrap=False, gap="xsmall"):
+        st.markdown(f"{NAVIGATION[config.kind].icon} **{plain(title(config))}**")
+        badge(status)
+    st.html(f'<div class="ai-band">{strip}</div>')
+    text = " · ".join(facts(config, status)) or status.message or "no results yet"
+    st.html(f'<div class="ai-facts">{escape(text)}</div>')
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.caption(f"{ago(status.created)} · {duration(status.seconds)}")
+        open_run(config.kind, run.id)
+
+
+def row(run: Run) -> None:
+    """A run in the narrow list beside a form."""
+    config, status = run.config(), run.status()
+    with st.container(gap=None):
+        open_run(config.kind, run.id, label=plain(title(config)), icon=STATES[status.state][0])
+        st.caption(" · ".join([ago(status.created), *facts(config, status)[:2]]) if not status.active
+                   else progress_text(status))
+
+
+def progress_text(status: Status) -> str:
+    """``Step 750 of 1,500 · 12 s left``"""
+    if status.state == "pending":
+        return "Waiting for a free place"
+    done = f"Step {status.step:,} of {status.total:,}" if status.total else "Starting"
+    left = f" · {duration(status.seconds_left)} left" if status.seconds_left is not None else ""
+    return done + left + (" · stopping at the next step" if status.state == "stopping" else "")
+
+
+def fraction(status: Status) -> float:
+    return min(1.0, status.step / status.total) if status.total else 0.0
+
+
+def ended_text(status: Status) -> str:
+    return f"{counted(status.step, 'step')} in {duration(status.seconds)}"
+
+
+def plain(text: str) -> str:
+    """Text that a person typed, safe inside Markdown."""
+    return "".join("\\" + letter if letter in "\\`*_{}[]()<>#+-!|$~:" else letter for letter in text)

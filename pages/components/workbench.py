@@ -1,0 +1,111 @@
+"""The page of one kind of run: its form with the list of runs, or one run's view."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.errors import InputError
+from core.runs.directory import Run
+from core.runs.store import RunStore
+from pages.components.form import launch_form
+from pages.components.layout import NAVIGATION, heading, inside_app
+from pages.components.live import show_run
+from pages.components.presets import NOTES, PRESETS
+from pages.components.references import CHOOSERS
+from pages.components.runs import caption, row
+
+LISTED = 12
+
+
+def workbench(kind: str) -> None:
+    """``?run=ID`` shows that run; ``?like=ID`` prefills the form from it."""
+    inside_app(kind)
+    run = _asked_for(kind)
+    if run is None:
+        heading(kind)
+        _new(kind)
+        return
+    runs = {item.id: item for item in RunStore().list(kind=kind)}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.session_state[f"shown-{kind}"] = run.id
+        st.selectbox(f"{NAVIGATION[kind].title} run", list(runs), key=f"shown-{kind}", on_change=_switch, args=(kind,),
+                     format_func=lambda run_id: caption(runs[run_id]))
+        paused = False
+        if run.status().active:
+            paused = st.toggle("Pause refresh", key=f"paused-{run.id}", help="The run goes on; only this page rests.")
+        st.button(f"New {NAVIGATION[kind].noun}", icon=":material/add:", on_click=st.query_params.clear)
+    show_run(run, paused=paused)
+
+
+def _asked_for(kind: str) -> Run | None:
+    run_id = st.query_params.get("run")
+    if run_id is None:
+        return None
+    try:
+        run = RunStore().get(run_id)
+        actual = run.config().kind
+        run.status()
+    except InputError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+    if actual != kind:
+        st.switch_page(NAVIGATION[actual].script, query_params={"run": run_id})
+    return run
+
+
+def _switch(kind: str) -> None:
+    st.query_params["run"] = st.session_state[f"shown-{kind}"]
+
+
+def _new(kind: str) -> None:
+    form, runs = st.columns([0.7, 0.3], gap="large")
+    with form:
+        defaults, stamp = _prefill(kind)
+        fixed: dict[str, Any] = {}
+        hidden: set[str] = set()
+        if kind in CHOOSERS:
+            fixed, hidden = CHOOSERS[kind](defaults, stamp)
+        launched = launch_form(kind, defaults=defaults, fixed=fixed, hidden=hidden, stamp=stamp,
+                               label=f"Start {NAVIGATION[kind].noun if kind != 'pretrain' else 'pretraining'}")
+        if launched:
+            st.query_params.clear()
+            st.query_params["run"] = launched.id
+            st.rerun()
+    with runs:
+        _list(kind)
+
+
+def _prefill(kind: str) -> tuple[dict[str, Any], str]:
+    """Values to start from, and a stamp that names where they come from."""
+    like = st.query_params.get("like")
+    if like is not None:
+        try:
+            config = RunStore().get(like).config()
+            if config.kind == kind:
+                st.info(f"Prefilled from {caption(RunStore().get(like))}.", icon=":material/content_copy:")
+                return config.model_dump(), like
+            st.error(f"like: {like} is a run of kind {config.kind}, not {kind}.", icon=":material/error:")
+        except InputError as error:
+            st.error(str(error), icon=":material/error:")
+    names = list(PRESETS[kind])
+    preset = st.pills("Start from", names, default=names[0], required=True, key=f"preset-{kind}",
+                      persist_state="session")
+    st.caption(NOTES[kind, preset])
+    defaults = dict(PRESETS[kind][preset])
+    given = {"finetune": "base", "attack": "finetune"}.get(kind)
+    reference = st.query_params.get(given) if given else None
+    if reference:
+        return defaults | {given: reference}, f"{preset}-{reference}"
+    return defaults, preset
+
+
+def _list(kind: str) -> None:
+    st.markdown("**Runs**")
+    runs = RunStore().list(kind=kind)
+    if not runs:
+        st.caption("None yet. The one you start appears here.")
+    with st.container(key="runlist", gap="xsmall"):
+        for run in runs[:LISTED]:
+            row(run)
+    if len(runs) > LISTED:
+        st.caption(f"and {len(runs) - LISTED} older ones, in the list above any run")

@@ -1,0 +1,38 @@
+"""Runs to look at, in a temporary folder, and the app as AppTest sees it."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def runs_root(tmp_path, monkeypatch):
+    """An empty runs folder that the pages use."""
+    root = tmp_path / "runs"
+    root.mkdir()
+    monkeypatch.setenv("AFTERIMAGE_RUNS", str(root))
+    return root
+
+
+@pytest.fixture
+def show(runs_root):
+    """show("attack", run="ID") renders a page and fails on any exception in it."""
+
+    def render(page: str, **query: str) -> AppTest:
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for name, value in query.items():
+            app.query_params[name] = value
+        if page != "overview":
+            app.switch_page(f"pages/{page}.py")
+        app.run()
+        check(app)
+        return app
+
+    return render
+
+
+def check(app: AppTest) -> None:
+    assert not app.exception, [item.value for item in app.exception]

