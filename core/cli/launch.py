@@ -52,7 +52,11 @@ def launch(model: type[RunConfig], args: argparse.Namespace) -> int:
     config = anchor(build_config(model, args), out)
     existed = out is not None and out.exists()
     run = create(out, config) if out is not None else RunStore().create(config)
-    code = run_here(run)
+    try:
+        code = run_here(run)
+    except KeyboardInterrupt:  # before it began; later the run itself ends as stopped
+        _discard(run, keep_folder=existed)
+        raise
     if code == 2:
         _discard(run, keep_folder=existed)
     else:

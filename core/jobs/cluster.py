@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from core.errors import InputError
 from core.jobs import embedded
 from core.jobs.ticket import discard_ticket, issue_ticket, waiting
-from core.jobs.worker import supervise
+from core.jobs.worker import settle, supervise
 from core.runs.directory import Run
 
 if TYPE_CHECKING:
@@ -39,13 +39,17 @@ ACCEPT_SECONDS = 10.0
 
 
 def submit(run: Run) -> None:
-    """Queue a *pending* run; raises `InputError` if it is none, or if there is no cluster to place it on."""
+    """Queue a *pending* run; raises `InputError` if it is none.
+
+    Where there is no cluster to place it on, that is raised as well, and the run ends as *failed*: it can be resumed.
+    """
     run.config()  # a run without its config fails here and not in the queue
     key = issue_ticket(run)
     try:
         recover(run.path.parent)
-    except InputError:
+    except InputError as error:
         discard_ticket(run, key)
+        settle(run, "failed", str(error))
         raise
 
 

@@ -5,12 +5,14 @@ They outlive the dashboard that started them and are found again through
 do not take each other's loopback address for their own. After half an hour without work they end.
 """
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from socket import gethostname
@@ -48,11 +50,8 @@ def ensure(root: Path) -> Cluster:
     if not _complete(home, processes):
         try:
             home.mkdir(parents=True, exist_ok=True)
-            with FileLock(str(home / "lock")).acquire(timeout=2 * START_SECONDS):  # two pages, one cluster
+            with _exclusive(home):  # two pages, one cluster
                 processes = _start(home)
-        except Timeout:
-            raise InputError(f"cluster: another process has been starting the job queue in {home} for a minute; run "
-                             "`python -m core cluster stop`, then try again.") from None
         except OSError as error:
             raise InputError(f"cluster: the job queue cannot start ({error}); check the rights and the space in "
                              f"{home}.") from error
@@ -70,14 +69,31 @@ def shut_down(root: Path, *, patience: float = 3.0) -> None:
     home = _home(root)
     if not home.is_dir():
         return
-    with FileLock(str(home / "lock")).acquire(timeout=2 * START_SECONDS):
-        living = [psutil.Process(process["pid"]) for process in _processes(home).values() if _lives(process)]
-        for process in living:
-            process.send_signal(signal.SIGTERM)
-        for process in psutil.wait_procs(living, timeout=patience)[1]:
-            process.kill()
+    with _exclusive(home):
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            living = []
+            for process in _processes(home).values():
+                with contextlib.suppress(psutil.NoSuchProcess):  # one may end by itself when the other does
+                    if _lives(process):
+                        living.append(psutil.Process(process["pid"]))
+                        living[-1].send_signal(number)
+            psutil.wait_procs(living, timeout=patience)
         (home / "scheduler.json").unlink(missing_ok=True)
         (home / "processes.json").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _exclusive(home: Path) -> Iterator[None]:
+    lock = FileLock(str(home / "lock"))
+    try:
+        lock.acquire(timeout=2 * START_SECONDS)
+    except Timeout:
+        raise InputError(f"cluster: another process has been starting or stopping the job queue in {home} for a "
+                         "minute; end that process, then try again.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _home(root: Path) -> Path:
@@ -107,7 +123,7 @@ def _complete(home: Path, processes: dict[str, dict[str, Any]]) -> bool:
     return len(processes) > 1 and all(map(_lives, processes.values())) and _address(home) is not None
 
 
-def _workers() -> dict[str, tuple[list[str], dict[str, str]]]:
+def workers() -> dict[str, tuple[list[str], dict[str, str]]]:
     """Name of each worker: its options and its environment. One for the CPU, and one for each GPU."""
     count = slots(default=max(1, cpu_cores() // 2))
     workers = {"cpu": (["--nthreads", str(count), "--resources", f"CPU={count}"],
@@ -128,7 +144,7 @@ def _start(home: Path) -> dict[str, dict[str, Any]]:
             "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
             "--dashboard-address", "127.0.0.1:0", "--scheduler-file", file, "--idle-timeout", IDLE_TIMEOUT], {})}
         write_json(home / "processes.json", processes)
-    for name, (options, environment) in _workers().items():
+    for name, (options, environment) in workers().items():
         if not _lives(processes.get(name)):
             processes[name] = _spawn(home, name, [
                 "distributed.cli.dask_worker", "--scheduler-file", file, "--host", "127.0.0.1", "--name", name,

@@ -33,9 +33,13 @@ def supervise(path: str, key: str, *, stop_grace: float = STOP_GRACE, term_grace
     run = Run(path)
     try:
         if run.status().state == "pending":
-            with _child(run) as child:
-                killed = _wait(run, child, stop_grace=stop_grace, term_grace=term_grace)
-            settle(run, child.returncode, killed=killed)
+            try:
+                with _child(run) as child:
+                    killed = _wait(run, child, stop_grace=stop_grace, term_grace=term_grace)
+            except OSError as error:  # no memory for a process, no space for its log
+                settle(run, "failed", f"The process could not be started ({error}).")
+                raise
+            settle(run, *_ending(run, child.returncode, killed=killed))
     finally:
         discard_ticket(run, key)
     return run.status().state
@@ -84,13 +88,12 @@ def _signal(child: subprocess.Popen[bytes], number: signal.Signals) -> bool:
     return True
 
 
-def settle(run: Run, returncode: int, *, killed: bool) -> None:
+def settle(run: Run, state: str, message: str) -> None:
     """Write the end of a run whose process left without writing one; every other run stays as it is."""
     try:
         with run.lock().acquire(timeout=LOCK_SECONDS):
             status = run.stored_status()
             if status.state == "running" or run.status().state == "pending":
-                state, message = _ending(run, returncode, killed=killed)
                 run.write_status(replace(status, state=state, message=message, ended=time.time(), seconds_left=None))
     except Timeout:
         return  # somebody else executes this run, and will end it

@@ -150,7 +150,8 @@ def test_a_scheduler_that_cannot_start_is_one_sentence(store, monkeypatch):
     run = store.create(ENDLESS)
     with pytest.raises(InputError, match="the job queue did not start"):
         cluster.submit(run)
-    assert run.status().state == "pending"
+    assert run.status().state == "failed"
+    assert "the job queue did not start" in run.status().message
     assert ticket_key(run) is None
 
 
@@ -177,6 +178,18 @@ def test_an_empty_queue_starts_no_cluster(store):
     assert embedded.describe(store.root) == {}
 
 
+def test_each_gpu_gets_a_worker_of_its_own_and_the_cpu_stays(monkeypatch, tmp_path):
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 0\necho 1\n")
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    workers = embedded.workers()
+    assert list(workers) == ["cpu", "gpu-0", "gpu-1"]
+    assert [environment["CUDA_VISIBLE_DEVICES"] for _, environment in workers.values()] == ["", "0", "1"]
+    assert "GPU=1" in workers["gpu-1"][0]
+
+
 @pytest.mark.parametrize(("setting", "said"), [
     ("tcp://127.0.0.1:9", "does not answer; check AFTERIMAGE_SCHEDULER"),
     ("/nowhere/scheduler.json", "neither an address"),
@@ -196,7 +209,9 @@ def test_a_foreign_scheduler_is_used_and_none_is_embedded(store, monkeypatch):
     run = store.create(ENDLESS.model_copy(update={"device": "auto"}))
     with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None,
                       resources={"GPU": 1}) as foreign:
-        monkeypatch.setenv(cluster.SCHEDULER, foreign.scheduler_address)
+        file = store.root / "scheduler.json"
+        file.write_text(json.dumps({"address": foreign.scheduler_address}))
+        monkeypatch.setenv(cluster.SCHEDULER, str(file))
         cluster.submit(run)
         until(run.file(f"placed-{ticket_key(run)}").exists, "the task to be placed", seconds=20)
     assert embedded.describe(store.root) == {}

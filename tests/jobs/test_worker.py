@@ -69,6 +69,15 @@ def test_a_child_that_dies_without_a_word_is_settled(run, child, program, state,
     assert run.status().state == "pending"
 
 
+def test_a_child_that_cannot_be_started_fails_the_run(run, monkeypatch):
+    monkeypatch.setattr(worker, "command", lambda run: ["/nowhere/python"])
+    with pytest.raises(FileNotFoundError):
+        supervise(str(run.path), issue_ticket(run))
+    assert run.status().state == "failed"
+    assert "could not be started" in run.status().message
+    assert ticket_key(run) is None
+
+
 def test_a_run_that_is_not_pending_is_left_alone(run, child):
     child("raise SystemExit('must not start')")
     key = issue_ticket(run)
