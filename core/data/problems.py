@@ -89,10 +89,15 @@ class OddEven:
         return tensor
 
 
-def accuracy(network: MLP, images: Tensor, labels: Tensor) -> float:
-    """Share of `images` [M, C, H, W] in [0, 1] whose logit has the sign of its label {0, 1}; NaN for none."""
+def accuracy(network: MLP, images: Tensor, labels: Tensor, *, batch_size: int = 2000) -> float:
+    """Share of `images` [M, C, H, W] in [0, 1] whose logit has the sign of its label {0, 1}; NaN for none.
+
+    The images may be on the CPU and of any precision: a batch at a time goes to where the network is.
+    """
+    place = next(network.parameters())
     with torch.no_grad():
-        return ((network(images) > 0).long() == labels.to(images.device)).double().mean().item()
+        positive = [(network(part.to(place.dtype).to(place.device)) > 0).cpu() for part in images.split(batch_size)]
+    return (torch.cat(positive) == (labels.cpu() == 1)).double().mean().item()
 
 
 def _listed(indices: list[int], most: int = 8) -> str:

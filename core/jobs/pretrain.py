@@ -1,6 +1,7 @@
 """From a pretraining run's config to its files: data, network, training, checkpoint, report."""
 
 import os
+import time
 from typing import Any
 
 import torch
@@ -26,10 +27,11 @@ ENDINGS = {
 
 def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     """Train a base; writes ``result.safetensors`` and ``report.json``, at a stop too: a stopped base is a base."""
+    earlier, began = run.status().seconds, time.monotonic()  # of attempts before this one
     compute = choose(device=config.device, precision=config.precision)
     threads = set_threads(int(os.environ.get("AFTERIMAGE_SLOTS", "1")))
     # "auto" is settled at the first attempt: a resumed run keeps its data, even if a download has become possible.
-    data = load_digits(recorder.run.status().summary.get("data_source", config.data_source))
+    data = load_digits(run.status().summary.get("data_source", config.data_source))
     recorder.summary(data_source=data.source)
     problem = OddEven(data)
     indices = problem.select_training(config.samples_per_class)
@@ -44,7 +46,7 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     recorder.log(ENDINGS[outcome.status])
 
     held_out = problem.holdout(indices)
-    holdout_accuracy = accuracy(network, compute.place(problem.images(held_out)), problem.labels[held_out])
+    holdout_accuracy = accuracy(network, problem.images(held_out), problem.labels[held_out])
     measured = outcome.stationarity
     numbers = {"log_loss": outcome.log_loss, "train_error": outcome.train_error, "kkt_residual": measured.residual}
     save_checkpoint(run.file("result.safetensors"), network, facts(config, problem, indices, numbers, holdout_accuracy))
@@ -53,7 +55,7 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
         "support_samples": len(measured.active), "holdout_accuracy": holdout_accuracy,
         "holdout_samples": len(held_out), "samples": len(indices), "data_source": data.source,
         "data_description": data.description, "reached_target": outcome.status == "reached_target",
-        "ending": ENDINGS[outcome.status], "seconds": run.status().seconds}))
+        "ending": ENDINGS[outcome.status], "seconds": round(earlier + time.monotonic() - began, 3)}))
     recorder.summary(**numbers, samples=len(indices), holdout_accuracy=holdout_accuracy)
 
 

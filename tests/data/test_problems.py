@@ -95,7 +95,8 @@ def test_accuracy_counts_signs():
     network.layers[0].weight.copy_(torch.tensor([[1.0, 0, 0, 0], [-1.0, 0, 0, 0]]))
     network.layers[1].weight.copy_(torch.tensor([[1.0, -1.0]]))  # f(x) = x_0
     x = torch.tensor([1.0, -2.0, 3.0, -4.0])[:, None, None, None].expand(4, 1, 2, 2)
-    assert accuracy(network, x, torch.tensor([1, 0, 0, 0])) == 0.75
+    for batch_size in (1, 3, 4):
+        assert accuracy(network, x, torch.tensor([1, 0, 0, 0]), batch_size=batch_size) == 0.75
 
 
 def test_a_trained_network_generalises(tiny_network, problem, trained_indices):

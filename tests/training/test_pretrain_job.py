@@ -127,7 +127,8 @@ def test_another_seed_is_another_network(runs_root, finished):
 
 @pytest.mark.parametrize(("changes", "message"), [
     ({"samples_per_class": 2500}, "samples_per_class: 2500 is not between 1 and 2499"),
-    ({"optimizer": "gd", "learning_rate": 10.0, "init_scale": 1.0, "hidden": 200}, "learning_rate: the loss is not finite"),
+    ({"optimizer": "gd", "learning_rate": 10.0, "init_scale": 1.0, "hidden": 200, "seed": 0},
+     "learning_rate: the loss is not finite"),
 ])
 def test_bad_input_fails_with_one_sentence(runs_root, changes, message):
     run = runs_root.create(config(**changes))
