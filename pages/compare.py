@@ -8,13 +8,13 @@ from core.errors import InputError
 from core.runs.config import RunConfig
 from core.runs.directory import Run
 from core.runs.store import RunStore
-from core.viz.compare import config_difference, scored_images
+from core.viz.compare import config_difference
 from core.viz.panels import compared_panels
-from core.viz.text import duration, fixed, number, percent
+from core.viz.text import counted, duration, fixed, number, percent
 from pages.components.charts import grid
 from pages.components.knobs import knobs, typed
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run
-from pages.components.pictures import pairs, score_captions, strip
+from pages.components.pictures import final_pairs, pairs, strip
 from pages.components.reading import metrics, pictures, referred
 from pages.components.runs import badge, caption, plain, title, unique_titles
 
@@ -74,20 +74,19 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
             if kind == "finetune":
                 strip(pictures(run.file("truth.png")), noun="private sample", size=84)
                 continue
-            report = run.report()
-            found = pictures(run.file("reconstruction.png"))
-            if not found and (taken := run.snapshots()):
-                found = pictures(taken[-1][1])
-            victim = referred(run, "finetune")
-            own = pictures(run.file("truth.png"))
-            truth = own or (pictures(victim.file("truth.png")) if victim else [])
-            score = (report or {}).get("score") or {}
+            report = run.report() or {}
+            score = report.get("score")
             left, right = st.columns([4, 1], vertical_alignment="center")
             with left:
-                pairs(truth, found, matched=bool(own), size=112 if len(found) <= 6 else None,
-                      captions=score_captions(scored_images(report), (report or {}).get("confidence")))
+                if report:
+                    final_pairs(run, report, size=112 if report["samples"] <= 6 else None)
+                elif taken := run.snapshots():
+                    pairs([], pictures(taken[-1][1]), matched=False, found_name=f"step {taken[-1][0]:,}")
+                else:
+                    st.caption("No images yet.")
             with right:
-                st.metric(f"Mean SSIM, all {score.get('targets', '')} targets", fixed(score.get("mean_ssim")))
+                if score:
+                    st.metric(f"Mean SSIM, all {counted(score['targets'], 'target')}", fixed(score["mean_ssim"]))
                 st.metric("Relative residual", number(run.status().summary.get("residual")))
 
 

@@ -25,6 +25,17 @@ def changed_knobs(config: RunConfig) -> dict[str, Any]:
             if fields[name].is_required() or value != fields[name].get_default()}
 
 
+def in_order_of_truth(images: Sequence[Any], report: dict[str, Any] | None) -> list[Any]:
+    """Reconstructions, or what belongs to each, in the order of the targets; None where a target has none.
+
+    As they are where the attack was not scored.
+    """
+    score = (report or {}).get("score")
+    if not score:
+        return list(images)
+    return [images[index] if index is not None and index < len(images) else None for index in score["assignment"]]
+
+
 def scored_images(report: dict[str, Any] | None) -> list[dict[str, float | None]]:
     """One row a target: ssim, psnr, ncc; empty where the attack was not scored (its truth is not known)."""
     score = (report or {}).get("score")

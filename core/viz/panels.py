@@ -91,9 +91,10 @@ def attack_panels(rows: Sequence[Row], *, best: int | None = None) -> list[Panel
               by_layer(rows, "residual", log_y=True),
               "Mismatch between the released update and the one that the candidates would cause, relative to the "
               "released one. 1 explains nothing.", log_y=True),
-        Panel("restart_losses", "Restarts", "attack step", "loss",
+        Panel("restart_losses", "Restarts", "attack step", "relative residual",
               by_item(rows, "restart", "restart_losses", log_y=True, best=best),
-              "Loss of every restart. The one with the smallest residual wins; the truth plays no part in that.",
+              "Residual of every restart; the leading one is coloured. The smallest wins; the truth plays "
+              "no part in that.",
               log_y=True),
         Panel("coefficients", "Recovered coefficients", "attack step", "λ",
               by_item(rows, "sample", "coefficients", log_y=True, magnitude=True),

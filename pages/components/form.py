@@ -9,28 +9,29 @@ from core.errors import InputError
 from core.runs.directory import Run
 from pages.components.actions import launch
 from pages.components.knobs import CHOICES, Knob, knobs, parse, typed
+from pages.components.references import Choice
 
 COLUMNS = 3
 
 
-def launch_form(kind: str, *, defaults: dict[str, Any], fixed: dict[str, Any], hidden: set[str], stamp: str,
-                label: str) -> Run | None:
+def launch_form(kind: str, *, defaults: dict[str, Any], choice: Choice, stamp: str, label: str) -> Run | None:
     """Draw the form; returns the launched run.
 
-    `defaults` prefill knobs, `fixed` values come from widgets outside, `hidden` fields are left at
-    their defaults. Another `stamp` (preset, copied run) makes fresh widgets, so that prefills show.
+    `defaults` prefill knobs, `choice` comes from widgets outside. Another `stamp` (preset, copied
+    run) makes fresh widgets, so that prefills show.
     """
-    shown = [knob for knob in knobs(kind) if knob.name not in fixed and knob.name not in hidden]
+    shown = [knob for knob in knobs(kind) if knob.name not in choice.fixed and knob.name not in choice.hidden]
+    basic = [knob for knob in shown if not knob.expert or knob.name in choice.promoted]
     with st.form(f"launch-{kind}-{stamp}", border=True):
-        readers = _draw([knob for knob in shown if not knob.expert], kind, defaults, stamp)
+        readers = _draw(sorted(basic, key=lambda knob: knob.name not in choice.promoted), kind, defaults, stamp)
         with st.expander("Expert", icon=":material/settings:"):
-            readers |= _draw([knob for knob in shown if knob.expert], kind, defaults, stamp)
+            readers |= _draw([knob for knob in shown if knob not in basic], kind, defaults, stamp)
         with st.container(horizontal=True, vertical_alignment="center"):
             submitted = st.form_submit_button(label, type="primary", icon=":material/play_arrow:")
             st.caption("It runs as a process of its own: this page may be closed and opened again.", width="content")
         if submitted:
             try:
-                return launch({"kind": kind, **fixed, **{name: read() for name, read in readers.items()}})
+                return launch({"kind": kind, **choice.fixed, **{name: read() for name, read in readers.items()}})
             except InputError as error:
                 st.error(readable(kind, str(error)), icon=":material/error:")
     return None

@@ -15,7 +15,8 @@ LABELS = {
     "target_log_loss": "Stop at ln(loss)", "init_scale": "Init std, first layer", "samples": "Samples N",
     "rank": "Rank r", "alpha": "LoRA α", "steps": "Steps T", "restarts": "Restarts R", "optimizer": "Optimiser",
     "batch_size": "Batch size", "adapter_dtype": "Stored as", "layers": "Adapted layers",
-    "known_learning_rate": "Learning rate", "known_steps": "Steps T", "indices": "Exact indices",
+    "known_learning_rate": "Known learning rate", "known_steps": "Known steps T", "labels": "Known labels",
+    "indices": "Exact indices",
 }
 # What each choice means, where the bare word says too little.
 CHOICES = {

@@ -77,9 +77,9 @@ def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:
     if config.kind != "attack":
         return {}
     report = run.report() or {}
-    found = report.get("samples_found_by")
-    return {"threat": config.threat, "method": str(report.get("method", config.method)).upper(),
-            "samples": f"{number(report.get('samples'))} ({found})" if found else "", "ended": report.get("status", "")}
+    return {"threat": report.get("threat", config.threat if config.finetune else ""),
+            "method": str(report.get("method", config.method)).upper(),
+            "N": number(report["samples"]) if report else "", "ended": str(report.get("status", "")).replace("_", " ")}
 
 
 def _link_name(run: Run, config: RunConfig, field: str) -> str:
@@ -115,4 +115,6 @@ def _details(run: Run, config: RunConfig) -> None:
 
 
 def command(run: Run, config: RunConfig) -> str:
-    return f"python -m core {config.kind} --config {shlex.quote(str(run.file('config.json')))}"
+    """An attack needs a folder of its own to write to."""
+    out = " --out attack-again" if config.kind == "attack" else ""
+    return f"python -m core {config.kind} --config {shlex.quote(str(run.file('config.json')))}{out}"

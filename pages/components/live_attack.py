@@ -7,12 +7,11 @@ import streamlit as st
 
 from core.runs.config import AttackConfig
 from core.runs.directory import Run, Status
-from core.viz.compare import scored_images
 from core.viz.panels import attack_panels, cosine_panel, flips_panel
 from core.viz.text import counted, fixed, number
 from pages.components.charts import chart, grid
 from pages.components.layout import limits
-from pages.components.pictures import pairs, score_captions, strip
+from pages.components.pictures import final_pairs, pairs, strip
 from pages.components.reading import metrics, pictures, referred
 from pages.components.runs import plain
 
@@ -27,8 +26,6 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
         _images(run, config, status, report, victim)
     with right:
         _reasons(victim)
-    if report and report.get("status_message"):
-        st.caption(plain(str(report["status_message"])))
     limits("What limits this reconstruction", report)
     grid(attack_panels(rows, best=_best(rows)), run.id, columns=3)
     restarts = pictures(run.file("restarts.png"))
@@ -65,7 +62,7 @@ def _numbers(rows: list[dict[str, Any]], report: dict[str, Any] | None, status: 
 def _images(run: Run, config: AttackConfig, status: Status, report: dict[str, Any] | None, victim: Run | None) -> None:
     """The final pairs, or any snapshot above its truth; the right end of the slider is the latest."""
     taken = run.snapshots()
-    final = pictures(run.file("reconstruction.png")) if report else []
+    final = bool(report) and run.file("reconstruction.png").exists()
     last = max(status.total if status.active else 0, taken[-1][0] if taken else 0)
     st.markdown("**Images as they form**" if status.active else "**Reconstruction**")
     if not taken and not final:
@@ -75,11 +72,11 @@ def _images(run: Run, config: AttackConfig, status: Status, report: dict[str, An
     if len(taken) > 1:
         wanted = st.slider("Attack step to show (right end: the latest)", 0, last, last, key=f"scrub-{run.id}-{last}")
     if final and wanted == last:
-        truth = pictures(run.file("truth.png"))
-        pairs(truth, final, matched=True,
-              captions=score_captions(scored_images(report), report.get("confidence")))
-        if not truth:
-            st.caption("There is no truth to score against: the victim was not made in this laboratory.")
+        known = final_pairs(run, report)
+        words = [report.get("status_message"), report.get("samples_found_by")]
+        if not known:
+            words.append("There is no truth to score against: the victim was not made in this laboratory.")
+        st.caption(plain(" ".join(word for word in words if word)))
         return
     step, path = max((item for item in taken if item[0] <= wanted), default=taken[0])
     pairs(_truth(run, victim), pictures(path), matched=False, found_name=f"step {step:,}")
@@ -106,6 +103,4 @@ def _reasons(victim: Run | None) -> None:
 
 def _best(rows: list[dict[str, Any]]) -> int | None:
     """The restart that leads now."""
-    losses = next((row["restart_losses"] for row in reversed(rows) if row.get("restart_losses")), None)
-    present = [(value, index) for index, value in enumerate(losses or []) if value is not None]
-    return min(present)[1] if present else None
+    return next((row["best_restart"] for row in reversed(rows) if "best_restart" in row), None)

@@ -3,10 +3,14 @@
 import base64
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import streamlit as st
 
+from core.runs.directory import Run
+from core.viz.compare import in_order_of_truth, scored_images
 from core.viz.text import fixed
+from pages.components.reading import pictures
 
 TRUTH = "truth, never seen by the attack"
 
@@ -32,11 +36,11 @@ def strip(images: Sequence[bytes], *, noun: str, captions: Sequence[str] | None 
     st.html(f'<div class="ai-strip">{"".join(figures)}</div>')
 
 
-def pairs(truth: Sequence[bytes], found: Sequence[bytes], *, size: int | None = None,
+def pairs(truth: Sequence[bytes], found: Sequence[bytes | None], *, size: int | None = None,
           captions: Sequence[tuple[str, str]] | None = None, matched: bool, found_name: str = "reconstruction") -> None:
     """Columns of truth above reconstruction; `captions` are (headline, small print) under each column.
 
-    Either row may be empty. The legend on the left says which row the attack never saw.
+    Either row may be empty, and a reconstruction may be missing. The legend says which row the attack never saw.
     """
     count = max(len(truth), len(found))
     size = size or tile_size(count)
@@ -49,7 +53,9 @@ def pairs(truth: Sequence[bytes], found: Sequence[bytes], *, size: int | None = 
         rows = []
         for images, name in ((truth, TRUTH), (found, found_name)):
             if index < len(images):
-                rows.append(img(images[index], f"{name} {index + 1}", size))
+                png = images[index]
+                rows.append(img(png, f"{name} {index + 1}", size) if png else
+                            f'<div class="ai-missing" style="width:{size}px;height:{size}px">not found</div>')
         if captions and index < len(captions):
             headline, small = captions[index]
             rows.append(f"<figcaption>{escape(headline)}<br><small>{escape(small)}</small></figcaption>")
@@ -57,13 +63,16 @@ def pairs(truth: Sequence[bytes], found: Sequence[bytes], *, size: int | None = 
     st.html(f'<div class="ai-strip">{"".join(figures)}</div>')
 
 
-def score_captions(scores: Sequence[dict[str, float | None]],
-                   confidence: Sequence[float] | None = None) -> list[tuple[str, str]]:
-    """Under each pair: SSIM large, PSNR and the attack's own confidence small."""
+def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None) -> bool:
+    """A finished attack's targets above what was found of each, with the scores; says whether there is a truth."""
+    truth = pictures(run.file("truth.png"))
+    confidence = in_order_of_truth(report.get("confidence") or [], report)
     captions = []
-    for index, score in enumerate(scores):
-        small = f"{fixed(score['psnr'], 1)} dB"
-        if confidence and index < len(confidence) and confidence[index] is not None:
-            small += f" · confidence {fixed(confidence[index])}"
-        captions.append((f"SSIM {fixed(score['ssim'])}", small))
-    return captions
+    for index, score in enumerate(scored_images(report)):
+        sure = confidence[index] if index < len(confidence) else None
+        belief = f" · confidence {fixed(sure)}" if sure is not None else ""
+        captions.append((f"SSIM {fixed(score['ssim'])}", f"{fixed(score['psnr'], 1)} dB{belief}"))
+    found = in_order_of_truth(pictures(run.file("reconstruction.png")), report)
+    pairs(truth, found, matched=bool(captions), captions=captions or [
+        (f"confidence {fixed(sure)}", "") for sure in confidence], size=size)
+    return bool(truth)

@@ -1,5 +1,6 @@
 """Choosing what a run builds on: the base of a fine-tuning, the victim of an attack."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -13,25 +14,34 @@ from pages.components.reading import data_source, pictures
 from pages.components.runs import caption
 
 ELSEWHERE = "elsewhere"
-FOREIGN_KNOBS = {"samples", "labels", "known_learning_rate", "known_steps"}
+FOREIGN_KNOBS = frozenset({"samples", "labels", "known_learning_rate", "known_steps"})
 
 
-def choose_base(defaults: dict[str, Any], stamp: str) -> tuple[dict[str, Any], set[str]]:
-    """The `base` of a fine-tuning: (fixed values, hidden knobs)."""
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen outside the form, and what that means for the form's knobs."""
+
+    fixed: dict[str, Any] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()    # left at their defaults
+    promoted: frozenset[str] = frozenset()  # expert knobs that matter now
+
+
+def choose_base(defaults: dict[str, Any], stamp: str) -> Choice:
+    """The `base` of a fine-tuning."""
     run = _choose("finetune", "base", "pretrain", "Base network", "A file made elsewhere…", defaults, stamp)
     if run is None:
         path = st.text_input("Path of the base checkpoint", value=_path(defaults, "base"), key=f"base-path/{stamp}",
                              placeholder="/path/to/base.safetensors", persist_state="session",
                              help="A .safetensors file, or a .pth file in the layout of the public Haim et al. code.")
-        return {"base": path.strip()}, set()
+        return Choice({"base": path.strip()})
     report = run.report() or {}
     chips({"Digits": data_source(run), "pretrained on": counted(report.get("samples", 0), "digit"),
            "ln loss": number(report.get("log_loss")), "KKT residual": number(report.get("kkt_residual"))})
-    return {"base": run.id}, set()
+    return Choice({"base": run.id})
 
 
-def choose_victim(defaults: dict[str, Any], stamp: str) -> tuple[dict[str, Any], set[str]]:
-    """The `finetune` run of an attack, or the files that stand for it: (fixed values, hidden knobs)."""
+def choose_victim(defaults: dict[str, Any], stamp: str) -> Choice:
+    """The `finetune` run of an attack, or the files that stand for it."""
     run = _choose("attack", "finetune", "finetune", "Victim", "Files made elsewhere…", defaults, stamp)
     if run is None:
         left, right = st.columns(2)
@@ -42,7 +52,8 @@ def choose_victim(defaults: dict[str, Any], stamp: str) -> tuple[dict[str, Any],
                                    placeholder="/path/to/adapter", persist_state="session",
                                    help="A folder with adapter_config.json and adapter_model.safetensors, "
                                         "saved by any peft.")
-        return {"finetune": "", "checkpoint": checkpoint.strip(), "adapter": adapter.strip()}, set()
+        fixed = {"finetune": "", "checkpoint": checkpoint.strip(), "adapter": adapter.strip()}
+        return Choice({**fixed, "threat": "released-only"}, promoted=FOREIGN_KNOBS)  # plus what is given below
     report, config = run.report() or {}, run.config()
     with st.container(border=True):
         left, right = st.columns([2, 3], vertical_alignment="center")
@@ -59,13 +70,13 @@ def choose_victim(defaults: dict[str, Any], stamp: str) -> tuple[dict[str, Any],
                 rest = " The rest is out of reach for any attack." if visible < total else ""
                 st.markdown(f"**{visible} of {counted(total, 'sample')}** {'is' if total == 1 else 'are'} above the "
                             f"rounding floor of the stored adapter.{rest}")
-    return {"finetune": run.id, "checkpoint": "", "adapter": ""}, FOREIGN_KNOBS
+    return Choice({"finetune": run.id, "checkpoint": "", "adapter": ""}, hidden=FOREIGN_KNOBS)
 
 
 CHOOSERS = {"finetune": choose_base, "attack": choose_victim}
 
 
-def _choose(kind: str, field: str, wanted: str, label: str, foreign: str, defaults: dict[str, Any],
+def _choose(kind: str, name: str, wanted: str, label: str, foreign: str, defaults: dict[str, Any],
             stamp: str) -> Run | None:
     """A select box of finished runs; None when the files come from elsewhere."""
     finished = {run.id: run for run in RunStore().list(kind=wanted) if run.status().state == "done"}
@@ -75,10 +86,10 @@ def _choose(kind: str, field: str, wanted: str, label: str, foreign: str, defaul
         st.info(f"There is no finished {entry.noun} yet: make one first, or name files made elsewhere.",
                 icon=":material/lightbulb:")
         st.page_link(entry.script, label=f"Go to {entry.title}", icon=entry.icon)
-    given = defaults.get(field)
+    given = defaults.get(name)
     start = given if given in finished else ELSEWHERE if given or not finished or _foreign(defaults) else options[0]
     chosen = st.selectbox(
-        label, options, index=options.index(start), key=f"{kind}-{field}/{stamp}",
+        label, options, index=options.index(start), key=f"{kind}-{name}/{stamp}",
         format_func=lambda option: foreign if option == ELSEWHERE else caption(finished[option]),
         help=f"Finished runs of the {NAVIGATION[wanted].title} page, newest first.")
     return finished.get(chosen)
@@ -88,6 +99,6 @@ def _foreign(defaults: dict[str, Any]) -> bool:
     return bool(defaults.get("checkpoint") or defaults.get("adapter"))
 
 
-def _path(defaults: dict[str, Any], field: str) -> str:
+def _path(defaults: dict[str, Any], name: str) -> str:
     """A prefilled value that is no finished run is taken for a path."""
-    return str(defaults.get(field, ""))
+    return str(defaults.get(name, ""))

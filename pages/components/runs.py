@@ -2,6 +2,7 @@
 
 import base64
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -9,6 +10,7 @@ import streamlit as st
 from core.errors import InputError
 from core.runs.config import AttackConfig, FinetuneConfig, RunConfig
 from core.runs.directory import Run, Status
+from core.viz.compare import in_order_of_truth
 from core.viz.series import scalar
 from core.viz.sparkline import sparkline_svg
 from core.viz.text import ago, counted, duration, fixed, number
@@ -22,7 +24,7 @@ STATES = {  # state: (icon, colour)
     "failed": (":material/error:", "red"), "interrupted": (":material/power_off:", "orange"),
     "done": (":material/check_circle:", "green"),
 }
-MOST_THUMBNAILS = 4
+MOST_THUMBNAILS = {"finetune": 4, "attack": 2}  # an attack shows pairs
 
 
 def badge(status: Status) -> None:
@@ -37,6 +39,8 @@ def title(config: RunConfig) -> str:
     if isinstance(config, FinetuneConfig):
         count = len(config.indices) if config.indices else config.samples
         return f"N = {count}, rank {config.rank}, T = {config.steps}"
+    if isinstance(config, AttackConfig) and not config.finetune:
+        return f"Attack on {Path(config.adapter or config.checkpoint).name}"
     if isinstance(config, AttackConfig):
         return f"{config.method.upper() if config.method != 'auto' else 'NTK'}, {config.threat}"
     return f"Base {config.hidden} wide, {2 * config.samples_per_class} digits"
@@ -70,7 +74,7 @@ def facts(config: RunConfig, status: Status) -> list[str]:
     else:
         items = [("mean SSIM", fixed(summary["mean_ssim"]) if summary.get("mean_ssim") is not None else None),
                  ("residual", number(summary.get("residual"))), ("samples", number(summary.get("samples"))),
-                 ("threat", config.threat)]
+                 ("threat", summary.get("threat"))]
     return [f"{name} {value}" for name, value in items if value not in (None, "–")]
 
 
@@ -81,18 +85,29 @@ def band(run: Run, config: RunConfig) -> str:
         drawn = base64.b64encode((sparkline_svg(curve[0]) if curve else "").encode()).decode()
         return (f'<img class="ai-curve" src="data:image/svg+xml;base64,{drawn}" alt="Loss over the epochs">'
                 if drawn else "<span>no curve yet</span>")
-    found = pictures(run.file("reconstruction.png" if config.kind == "attack" else "truth.png"))
-    if config.kind == "attack" and not found and (taken := run.snapshots()):
-        found = pictures(taken[-1][1])
-    truth = pictures(run.file("truth.png")) if config.kind == "attack" else []
+    if config.kind == "finetune":
+        cells = [img(picture, f"private sample {index}", 56)
+                 for index, picture in enumerate(pictures(run.file("truth.png")), 1)]
+    else:
+        cells = _pairs(run)
+    shown = MOST_THUMBNAILS[config.kind]
+    more = f"<span>+{len(cells) - shown}</span>" if len(cells) > shown else ""
+    return "".join(cells[:shown]) + more or "<span>no pictures yet</span>"
+
+
+def _pairs(run: Run) -> list[str]:
+    """Truth beside reconstruction, target by target; of an unfinished attack its latest images."""
+    truth = pictures(run.file("truth.png"))
+    found = in_order_of_truth(pictures(run.file("reconstruction.png")), run.report())
+    if not found and (taken := run.snapshots()):
+        truth, found = [], pictures(taken[-1][1])
     cells = []
-    shown = MOST_THUMBNAILS // 2 if truth else MOST_THUMBNAILS
-    for index, picture in enumerate(found[:shown]):
-        seen = img(picture, f"{'reconstruction' if config.kind == 'attack' else 'private sample'} {index + 1}", 56)
-        original = img(truth[index], f"truth {index + 1}", 56) if index < len(truth) else ""
-        cells.append(f'<div class="ai-pair">{original}{seen}</div>')
-    more = len(found) - shown
-    return "".join(cells) + (f"<span>+{more}</span>" if more > 0 else "") or "<span>no pictures yet</span>"
+    for index, picture in enumerate(found):
+        both = [(truth[index], "truth")] if index < len(truth) else []
+        both += [(picture, "reconstruction")] if picture is not None else []
+        drawn = "".join(img(png, f"{name} {index + 1}", 56) for png, name in both)
+        cells.append(f'<div class="ai-pair">{drawn}</div>')
+    return cells
 
 
 def card(run: Run) -> None:

@@ -11,7 +11,7 @@ from pages.components.form import launch_form
 from pages.components.layout import NAVIGATION, heading, inside_app
 from pages.components.live import show_run
 from pages.components.presets import NOTES, PRESETS
-from pages.components.references import CHOOSERS
+from pages.components.references import CHOOSERS, Choice
 from pages.components.runs import caption, row
 
 LISTED = 12
@@ -61,11 +61,8 @@ def _new(kind: str) -> None:
     form, runs = st.columns([0.7, 0.3], gap="large")
     with form:
         defaults, stamp = _prefill(kind)
-        fixed: dict[str, Any] = {}
-        hidden: set[str] = set()
-        if kind in CHOOSERS:
-            fixed, hidden = CHOOSERS[kind](defaults, stamp)
-        launched = launch_form(kind, defaults=defaults, fixed=fixed, hidden=hidden, stamp=stamp,
+        choice = CHOOSERS[kind](defaults, stamp) if kind in CHOOSERS else Choice()
+        launched = launch_form(kind, defaults=defaults, choice=choice, stamp=stamp,
                                label=f"Start {NAVIGATION[kind].noun if kind != 'pretrain' else 'pretraining'}")
         if launched:
             st.query_params.clear()

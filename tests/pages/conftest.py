@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from seen import check
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,3 @@ def show(runs_root):
 
     return render
 
-
-def check(app: AppTest) -> None:
-    assert not app.exception, [item.value for item in app.exception]

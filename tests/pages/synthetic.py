@@ -100,15 +100,16 @@ def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: st
              "residual": math.exp(-step / 420), "residual.layers.0": math.exp(-step / 380),
              "residual.layers.1": math.exp(-step / 520), "relu_alpha": 20 * 25 ** (step / 1500),
              "coefficients": [0.1 * (number + 1) for number in index],
+             "best_restart": 0,
              "restart_losses": [math.exp(-step / 400) + 0.02 + 0.05 * number for number in range(restarts)],
              "flips.layers.0": 0.2 * math.exp(-step / 300), "flips.layers.1": 0.1 * math.exp(-step / 300)}
             for step in range(0, reached + 1, 25)]
     ssim = [0.95 - 0.03 * number for number in index]
     score = {"ssim": ssim, "psnr": [24.0 - number for number in index], "ncc": [0.97] * samples,
-             "mean_ssim": sum(ssim) / samples, "mean_psnr": 23.5, "targets": samples, "assignment": list(index),
-             "selected_by": "attack's own residual"}
+             "mean_ssim": sum(ssim) / samples, "mean_psnr": 23.5, "targets": samples,
+             "assignment": list(reversed(index)), "selected_by": "the attack's own residual"}
     report = {"method": "ntk", "status": "converged", "status_message": "All iterations were used.",
-              "threat": "informed", "samples": samples, "samples_found_by": "given", "seconds": 33.0,
+              "threat": "informed", "samples": samples, "samples_found_by": f"N = {samples} is known.", "seconds": 33.0,
               "iterations": 1500, "residuals": {"layers.0": 0.02, "layers.1": 0.05}, "confidence": [0.9] * samples,
               "limits": LIMITS, "score": score if scored else None}
     done = state == "done"
@@ -121,7 +122,7 @@ def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: st
         write_tensors(run.file("snapshots") / f"{step:08d}.safetensors", {"x": images})
         write_atomic(run.file("snapshots") / f"{step:08d}.png", grid_png(images))
     if done:
-        write_atomic(run.file("reconstruction.png"), grid_png(digits(samples, noise=0.1)))
+        write_atomic(run.file("reconstruction.png"), grid_png(digits(samples, noise=0.1).flip(0)))
         write_atomic(run.file("restarts.png"), grid_png(digits(samples * restarts, noise=0.2), columns=samples))
         if scored:
             write_atomic(run.file("truth.png"), grid_png(digits(samples)))

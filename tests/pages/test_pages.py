@@ -4,16 +4,10 @@ import json
 
 import pytest
 import synthetic
-from conftest import check
+from seen import check, text
 
 PAGES = ("overview", "pretrain", "finetune", "attack", "compare")
 MAKERS = {"pretrain": synthetic.pretrain, "finetune": synthetic.finetune, "attack": synthetic.attack}
-
-
-def text(app) -> str:
-    """All that a reader sees, but for widgets."""
-    kinds = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "html")
-    return "\n".join(str(item.value) for kind in kinds for item in app.get(kind))
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_line_figure_keeps_zoom_and_axes():
     assert all(trace.mode == "lines+markers" for trace in figure.data)  # a single step must be seen
 
 
-@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (0.02, 0.9), (1e-9, 1.0), (3.0, 4.0), (20, 500), (1e-300, 1e300)])
+@pytest.mark.parametrize(("low", "high"), [(1.0, 1.0), (0.02, 0.9), (1e-9, 1.0), (3.0, 4.0), (20, 500), (1e-300, 1e9)])
 def test_log_ticks_are_few_and_lie_about_the_range(low, high):
     ticks = log_ticks(low, high)
     assert 1 <= len(ticks) <= 9

@@ -5,7 +5,7 @@ import types
 
 import pytest
 import synthetic
-from conftest import check
+from seen import check
 
 from core.errors import InputError
 from core.runs.store import RunStore
