@@ -112,6 +112,9 @@ def anchor(config: RunConfig, out: Path | None) -> RunConfig:
 
 
 def _is_path(value: str) -> bool:
+    """A file or folder, and not the id of a run, which may hold a dot."""
+    if Path(value).name == value and (RunStore().root / value).is_dir():
+        return False
     return Path(value).name != value or bool(Path(value).suffix) or Path(value).is_file()
 
 

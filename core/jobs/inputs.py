@@ -31,8 +31,8 @@ def resolve_base(run: Run, base: str) -> Checkpoint:
 
 
 def load_victim(run: Run, finetune: str) -> Victim:
-    """The fine-tuning run `finetune` beside `run`, with its secrets."""
-    source = RunStore(run.path.parent).get(finetune)
+    """The fine-tuning run `finetune`, an id beside `run` or an absolute run directory, with its secrets."""
+    source = Run(finetune) if Path(finetune).is_absolute() else RunStore(run.path.parent).get(finetune)
     config = source.config()
     if not isinstance(config, FinetuneConfig):
         raise InputError(f"finetune: {finetune} is a run of kind {config.kind}; name a fine-tuning run.")
