@@ -29,6 +29,7 @@ START_SECONDS = 30.0
 IDLE_TIMEOUT = "30 minutes"
 DASK = {
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",  # a run whose worker died is resumed by a person
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",  # it would sample a waiting thread all day
     # A laptop that slept must not lose its workers; one that dies on this machine closes its connection anyway.
     "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "None",
 }
