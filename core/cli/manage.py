@@ -127,7 +127,7 @@ def cluster(args: argparse.Namespace) -> int:
 
 
 def demo(args: argparse.Namespace) -> int:
-    from core.demo import make_demo
+    from core.cli.demo import make_demo
 
     make_demo(RunStore())
     return 0

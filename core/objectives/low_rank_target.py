@@ -34,7 +34,7 @@ class LowRankTarget:
         """Keeps at most `most` directions, none below `noise` times the largest."""
         # On the CPU in float64: done once, and MPS has neither.
         Q, S, Vh = torch.linalg.svd(matrix.detach().double().cpu(), full_matrices=False)
-        rank = min(most, max(1, int((S > noise * S[0]).sum())))
+        rank = min(most, max(1, int((noise * S[0] < S).sum())))
         Q, S, V = Q[:, :rank], S[:rank], Vh[:rank].T
         weights = (S / S[0]) ** -whitening        # the squares of C's values inside the span
         self.scale = float(S[0])                  # coefficients near 1 whatever the learning rate was

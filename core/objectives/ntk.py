@@ -87,17 +87,19 @@ class NTKStationarity:
         q, b = (two - 2 * one) / 2, (two - 4 * one) / 4
         return (b / q).clamp(min=1e-4) * scale
 
-    def input_basis(self) -> Tensor | None:
-        """Orthonormal basis [D, K] of the inputs that the first adapter allows, or None if it has none.
+    def allowed_inputs(self) -> tuple[Tensor, Tensor] | None:
+        """Orthonormal bases of the centred inputs that the first adapter allows, float64 on the CPU.
 
-        A h_i lies in the row span V of B_0, so h_i lies in A^+ V, exactly where A has full column rank
-        (r >= D) and up to A's null space below.
+        A h_i lies in the row span V of B_0. The first basis [D, K] spans A^+ V; the second [D, D - r] spans
+        what A does not see, and is empty at full rank. None where the first layer has no adapter.
         """
         if 0 not in self.targets:
             return None
         A, V = self._first_factor, self.targets[0].V.double().cpu()
-        solution = torch.linalg.lstsq(A, V, driver="gelsd").solution
-        return torch.linalg.qr(solution)[0]
+        _, S, Wh = torch.linalg.svd(A, full_matrices=True)
+        rank = int((S[0] * 1e-9 < S).sum())
+        seen = torch.linalg.lstsq(A, V, driver="gelsd").solution
+        return torch.linalg.qr(seen)[0], Wh[rank:].T
 
     def _exact(self, features: SurrogateFeatures, k: Tensor) -> dict[int, Tensor]:
         return {level: target.evaluate(k, features.signals[level], features.inputs[level] @ self.projections[level].T,

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-SMOOTHING = 1e-2  # of the absolute value in total variation, in grey levels: keeps its gradient finite at 0
+SMOOTHING = 1e-2  # of absolute values, in grey levels: keeps their gradients finite at 0
 
 
 class Penalty(Protocol):
@@ -30,6 +30,19 @@ class Box:
         outside = x - x.clamp(0, 1)
         samples = x.shape[1]
         return outside.square().sum((1, 2, 3, 4)) / samples, 2 / samples * outside
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """Sum of smoothed |pixels| of an image: most of a digit's pixels are 0."""
+
+    weight: float
+    name: str = "sparsity"
+
+    def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        samples = x.shape[1]
+        size = (x.square() + SMOOTHING**2).sqrt()
+        return (size - SMOOTHING).sum((1, 2, 3, 4)) / samples, x / size / samples
 
 
 @dataclass(frozen=True)

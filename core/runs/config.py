@@ -128,22 +128,26 @@ class AttackConfig(RunConfig):
     max_seconds: float | None = knob(None, help="Stop after so many seconds; empty is no limit.", unit="s", gt=0)
     optimizer: Literal["adam", "sgd"] = knob("adam", help="Optimiser of images and coefficients; sgd has momentum "
                                              "0.9 as in the paper.", source="Haim et al. 2022: SGD, momentum 0.9")
-    lr_x: float = knob(0.05, help="Learning rate of the images.", scale="log", ge=1e-6, le=10.0)
+    lr_x: float = knob(0.02, help="Learning rate of the images: with adam, the change of a typical pixel in a step.", scale="log", ge=1e-6, le=10.0)
     lr_coefficients: float = knob(0.05, help="Learning rate of the log-coefficients (the Lagrange multipliers).",
                                   scale="log", ge=1e-6, le=10.0)
     lr_schedule: Literal["cosine", "constant"] = knob(
         "cosine", help="Both learning rates over the run: cosine falls to 0, constant stays.", group="expert")
     relu_alpha_start: float = knob(20.0, help="Sharpness of the ModifiedReLU surrogate at the first step.",
                                    scale="log", ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
-    relu_alpha_end: float = knob(5000.0, help="Sharpness of the ModifiedReLU surrogate at the last step; it rises "
+    relu_alpha_end: float = knob(50_000.0, help="Sharpness of the ModifiedReLU surrogate at the last step; it rises "
                                  "geometrically.", scale="log", ge=1.0, le=1e6)
     whitening: float = knob(1.0, help="0: plain relative residual, in which the strongest sample hides the others; "
                             "1: every singular direction of the update weighs alike.", ge=0.0, le=1.0)
     box_weight: float = knob(1.0, help="Weight of the penalty on pixels outside [0, 1].", ge=0.0, le=1e4)
-    tv_weight: float = knob(0.0, help="Weight of the total-variation penalty, summed over an image.", ge=0.0, le=10.0)
-    init: Literal["row-space", "gaussian"] = knob(
-        "row-space", help="Initial images: random mixtures within the span that the first adapter leaves for the "
-        "inputs, or every pixel alone.", group="expert")
+    tv_weight: float | None = knob(None, help="Weight of the total variation of an image. Empty: 0.001 where the first "
+                                   "adapter's rank is below the number of pixels, else 0.", ge=0.0, le=10.0)
+    sparsity_weight: float | None = knob(None, help="Weight of the sum of an image's pixels. Empty: 0.001 where the "
+                                         "first adapter's rank is below the number of pixels, else 0.", ge=0.0,
+                                         le=10.0)
+    search: Literal["row-space", "pixels"] = knob(
+        "row-space", help="row-space: only images that the first adapter allows, few unknowns and no stiff directions. "
+        "pixels: every pixel alone.")
     init_scale: float = knob(0.3, help="Standard deviation of the initial pixels around the input mean.", scale="log",
                              ge=1e-6, le=10.0, group="expert", source="Haim et al. 2022: 0.035")
     tolerance: float = knob(0.0, help="Stop once the exact residual is below this; 0 never stops early.", ge=0.0,

@@ -1,39 +1,47 @@
 """Where a search starts: R restarts drawn from one seed, on the CPU, so that every device gets the same."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from core.candidate import Candidate
 from core.compute import Compute
 from core.objectives.ntk import NTKStationarity
+from core.solvers.search_space import SearchSpace
 
 
-def initial_candidate(objective: NTKStationarity, *, samples: int, restarts: int, labels: Tensor | None,
-                      coefficients: Tensor | None, init: str, init_scale: float, seed: int,
-                      compute: Compute) -> Candidate:
+@dataclass(frozen=True)
+class Start:
+    """Coordinates [R, N, M] in a search space, labels [R, N] in {0, 1} and lam [R, N] > 0."""
+
+    coordinates: Tensor
+    labels: Tensor
+    lam: Tensor
+
+
+def draw_start(objective: NTKStationarity, space: SearchSpace, *, samples: int, restarts: int, labels: Tensor | None,
+               coefficients: Tensor | None, init_scale: float, seed: int, compute: Compute) -> Start:
     """Random images around the input mean, each with pixel deviation `init_scale`.
 
-    `init` = row-space draws them in the span that the first adapter's factors leave for the inputs
-    (`NTKStationarity.input_basis`); gaussian draws every pixel alone, as does row-space where the
-    first layer has no adapter. Labels [N] in {0, 1} that are not known vary over the restarts.
+    Labels [N] that are not known vary over the restarts; coefficients [N] that are not known start at the
+    common value that explains most of the update.
     """
-    network = objective.surrogate.network
     generator = torch.Generator().manual_seed(seed)
-    basis = objective.input_basis() if init == "row-space" else None
-    width = network.input_mean.numel()
-    if basis is None:
-        directions = torch.randn(restarts, samples, width, generator=generator, dtype=torch.float64)
-    else:
-        mixture = torch.randn(restarts, samples, basis.shape[1], generator=generator, dtype=torch.float64)
-        directions = mixture @ basis.T
-    directions *= init_scale * width**0.5 / directions.norm(dim=-1, keepdim=True)
-    x = compute.place(directions).view(restarts, samples, *network.image_shape) + network.input_mean
-    signs = label_patterns(samples, restarts) if labels is None else labels.expand(restarts, samples)
-    signs = signs.to(compute.device)
+    # A Gaussian direction of fixed length, over the coordinates that the update determines.
+    drawn = torch.randn(restarts, samples, space.stiff, generator=generator, dtype=torch.float64)
+    coordinates = torch.zeros(restarts, samples, space.size, dtype=torch.float64)
+    coordinates[..., :space.stiff] = drawn
+    images = space.images(compute.place(coordinates)) - space.centre
+    deviation = images.flatten(2).square().mean(-1, keepdim=True).sqrt()
+    placed = compute.place(coordinates) * (init_scale / deviation)
+    tried = label_patterns(samples, restarts) if labels is None else labels.expand(restarts, samples)
+    tried = tried.to(compute.device)
     if coefficients is not None:
-        return Candidate(x, signs, compute.place(coefficients.abs()).expand(restarts, samples).contiguous())
-    start = Candidate(x, signs, torch.ones_like(x[..., 0, 0, 0]))
-    return Candidate(x, signs, start.lam * objective.best_common_lam(start)[:, None])
+        return Start(placed, tried, compute.place(coefficients.abs()).expand(restarts, samples).contiguous())
+    one = torch.ones_like(placed[..., 0])
+    common = objective.best_common_lam(Candidate(space.images(placed), tried, one))
+    return Start(placed, tried, one * common[:, None])
 
 
 def label_patterns(samples: int, restarts: int) -> Tensor:

@@ -15,7 +15,9 @@ from core.candidate import Candidate
 from core.monitor import Monitor, Silent
 from core.objectives.protocol import Evaluation, Objective
 from core.priors.penalties import Penalty
+from core.solvers.initial import Start
 from core.solvers.protocol import FirstOrder, Reconstruction, Status
+from core.solvers.search_space import SearchSpace
 
 CHECKPOINT_SECONDS = 5.0
 SNAPSHOTS = 100  # at most, over a whole run: enough to scrub through, few enough to keep
@@ -47,22 +49,24 @@ class Plan:
 class _Search:
     """Everything that changes during `solve`, and that a checkpoint must hold."""
 
-    def __init__(self, initial: Candidate, method: FirstOrder) -> None:
-        self.candidate = initial
-        self.method = method
-        self.state_x, self.state_lam = method.init(initial.x), method.init(initial.lam)
-        self.best = initial
-        self.best_residual = torch.full_like(initial.lam[:, 0], math.inf)  # [R]
+    def __init__(self, space: SearchSpace, start: Start, method: FirstOrder) -> None:
+        self.space, self.method = space, method
+        self.coordinates = start.coordinates
+        self.candidate = Candidate(space.images(start.coordinates), start.labels, start.lam)
+        self.state_x, self.state_lam = method.init(start.coordinates), method.init(start.lam)
+        self.best = self.candidate
+        self.best_residual = torch.full_like(start.lam[:, 0], math.inf)  # [R]
         self.alive = torch.ones_like(self.best_residual, dtype=torch.bool)
         self.step, self.seconds = 0, 0.0
 
     def advance(self, grad_x: Tensor, grad_log_lam: Tensor, plan: Plan) -> None:
         rate = plan.rate(self.step)
-        x = self.method.step(self.candidate.x, grad_x, self.state_x, learning_rate=plan.lr_x * rate)
+        self.coordinates = self.method.step(self.coordinates, self.space.pull_back(grad_x), self.state_x,
+                                            learning_rate=plan.lr_x * rate)
         lam = self.candidate.lam
         if not plan.fixed_lam:
             lam = self.method.step(lam.log(), grad_log_lam, self.state_lam, learning_rate=plan.lr_lam * rate).exp()
-        self.candidate = replace(self.candidate, x=x, lam=lam)
+        self.candidate = replace(self.candidate, x=self.space.images(self.coordinates), lam=lam)
         self.step += 1
 
     def keep_best(self, residual: Tensor) -> None:
@@ -80,7 +84,7 @@ class _Search:
     def tensors(self) -> dict[str, Tensor]:
         states = {f"{kind}.{name}": tensor for kind, state in (("x", self.state_x), ("lam", self.state_lam))
                   for name, tensor in state.items()}
-        return {"candidate.x": self.candidate.x, "candidate.lam": self.candidate.lam, "best.x": self.best.x,
+        return {"coordinates": self.coordinates, "candidate.lam": self.candidate.lam, "best.x": self.best.x,
                 "best.lam": self.best.lam, "best_residual": self.best_residual, "alive": self.alive,
                 "labels": self.candidate.labels, **states}
 
@@ -88,7 +92,8 @@ class _Search:
         def like(name: str, present: Tensor) -> Tensor:
             return tensors[name].to(present)
 
-        self.candidate = replace(self.candidate, x=like("candidate.x", self.candidate.x),
+        self.coordinates = like("coordinates", self.coordinates)
+        self.candidate = replace(self.candidate, x=self.space.images(self.coordinates),
                                  lam=like("candidate.lam", self.candidate.lam))
         self.best = replace(self.best, x=like("best.x", self.best.x), lam=like("best.lam", self.best.lam))
         self.best_residual = like("best_residual", self.best_residual)
@@ -98,16 +103,16 @@ class _Search:
         self.step, self.seconds = meta["step"], meta["seconds"]
 
 
-def solve(objective: Objective, penalties: list[Penalty], *, initial: Candidate, method: FirstOrder, plan: Plan,
-          monitor: Monitor | None = None) -> Reconstruction:
-    """Minimise objective + penalties from `initial`, all restarts as one batch.
+def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace, start: Start, method: FirstOrder,
+          plan: Plan, monitor: Monitor | None = None) -> Reconstruction:
+    """Minimise objective + penalties over `space` from `start`, all restarts as one batch.
 
     Restarts are ranked by the exact-ReLU residual alone, which unlike the loss does not change with
     the surrogate. Continues from the monitor's checkpoint where there is one; the result is that of
     an uninterrupted run.
     """
     monitor = monitor or Silent()
-    search = _Search(initial, method)
+    search = _Search(space, start, method)
     if (saved := monitor.load_checkpoint()) is not None:
         search.restore(*saved)
     earlier, began, saved_at = search.seconds, time.monotonic(), time.monotonic()

@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from core.priors.penalties import Box, Sparsity, TotalVariation
+
+
+def images(seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(3, 2, 1, 6, 5, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("penalty", [Box(1.0), Sparsity(1.0), TotalVariation(1.0)])
+def test_gradient_is_autograds(penalty):
+    x = images().requires_grad_()
+    value, gradient = penalty.evaluate(x)
+    expected = torch.autograd.grad(value.sum(), x)[0]
+    assert value.shape == (3,)
+    assert torch.allclose(gradient, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("penalty", [Box(1.0), Sparsity(1.0), TotalVariation(1.0)])
+def test_restarts_do_not_see_each_other(penalty):
+    x = images()
+    value, gradient = penalty.evaluate(x)
+    alone = penalty.evaluate(x[1:2])
+    assert torch.equal(value[1:2], alone[0])
+    assert torch.equal(gradient[1:2], alone[1])
+
+
+def test_box_is_zero_inside_and_the_squared_distance_outside():
+    x = torch.full((1, 2, 1, 2, 2), 0.5)
+    assert Box(1.0).evaluate(x)[0].item() == 0
+    x[0, 0, 0, 0, 0], x[0, 1, 0, 1, 1] = 1.5, -2.0
+    assert Box(1.0).evaluate(x)[0].item() == pytest.approx((0.25 + 4.0) / 2)
+
+
+def test_total_variation_counts_an_edge_by_its_height():
+    flat, edge = torch.zeros(1, 1, 1, 4, 4), torch.zeros(1, 1, 1, 4, 4)
+    edge[..., 2:] = 1.0
+    assert TotalVariation(1.0).evaluate(flat)[0].item() == 0
+    assert TotalVariation(1.0).evaluate(edge)[0].item() == pytest.approx(4.0, rel=0.02)  # 4 rows, one step of 1 each
+
+
+def test_sparsity_is_the_sum_of_the_pixels_of_an_image():
+    x = torch.zeros(1, 2, 1, 3, 3)
+    assert Sparsity(1.0).evaluate(x)[0].item() == 0
+    x[0, 0, 0, 0, 0] = 1.0
+    assert Sparsity(1.0).evaluate(x)[0].item() == pytest.approx(0.5, rel=0.02)  # 1 in one of two images
