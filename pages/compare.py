@@ -25,30 +25,38 @@ FOREWORD = {"attack": "The pictures of each run, matched one to one with the tru
 
 def choose() -> tuple[str, list[Run]]:
     """Kind and runs, from the page or the link ``?runs=a,b``; a link to one run adds the newest other one."""
-    store = RunStore()
-    linked = _readable(store, [name for name in st.query_params.get("runs", "").split(",") if name])
-    if linked:
-        st.session_state["compare-kind"] = linked[0].config().kind
-    kind = st.segmented_control("Kind", KINDS, default="attack" if not linked else None, required=True,
-                                key="compare-kind", on_change=st.query_params.clear, persist_state="session",
+    store, link = RunStore(), st.query_params.get("runs", "")
+    if link and link != st.session_state.get("compare-link"):  # a new address, not an echo of the widgets
+        _follow(store, link)
+    kind = st.segmented_control("Kind", KINDS, default=None if "compare-kind" in st.session_state else KINDS[0],
+                                required=True, key="compare-kind", persist_state="session",
                                 format_func=lambda kind: NAVIGATION[kind].title)
     runs = {run.id: run for run in store.list(kind=kind)}
-    done = [run_id for run_id, run in runs.items() if run.status().state == "done"]
     key = f"compare-{kind}"
-    if linked:
-        chosen = [run.id for run in linked if run.id in runs]
-        others = [run_id for run_id in done if run_id not in chosen]
-        st.session_state[key] = chosen + (others[:1] if len(chosen) == 1 else [])
-    elif key not in st.session_state:
+    if key not in st.session_state:
+        done = [run_id for run_id, run in runs.items() if run.status().state == "done"]
         st.session_state[key] = done[:2] if len(done) > 1 else []
     chosen = st.multiselect("Runs", list(runs), key=key, format_func=lambda run_id: caption(runs[run_id]),
-                            on_change=_remember, args=(key,), placeholder="Choose two or more runs",
-                            persist_state="session", help="The address of this page keeps your choice: share it.")
+                            placeholder="Choose two or more runs", persist_state="session",
+                            help="The address of this page keeps your choice: share it.")
+    st.session_state["compare-link"] = ",".join(chosen)
+    if chosen:
+        st.query_params["runs"] = ",".join(chosen)
+    else:
+        st.query_params.pop("runs", None)
     return kind, [runs[run_id] for run_id in chosen]
 
 
-def _remember(key: str) -> None:
-    st.query_params["runs"] = ",".join(st.session_state[key])
+def _follow(store: RunStore, link: str) -> None:
+    """Set the widgets to the runs of a link."""
+    linked = _readable(store, [name for name in link.split(",") if name])
+    if not linked:
+        return
+    kind = linked[0].config().kind
+    chosen = [run.id for run in linked if run.config().kind == kind]
+    others = [run.id for run in store.list(kind=kind) if run.id not in chosen and run.status().state == "done"]
+    st.session_state["compare-kind"] = kind
+    st.session_state[f"compare-{kind}"] = chosen + (others[:1] if len(chosen) == 1 else [])
 
 
 def _readable(store: RunStore, names: list[str]) -> list[Run]:
@@ -105,7 +113,7 @@ def table(kind: str, names: dict[Run, str]) -> list[dict[str, str]]:
         elif kind == "finetune":
             last = (metrics(run) or [{}])[-1]
             row |= {"loss": number(last.get("loss")), "visible": number(status.summary.get("visible")),
-                    "feature cosine": number(last.get("feature_cosine_mean"), 4),
+                    "feature cosine": fixed(last.get("feature_cosine_mean"), 4),
                     "weight change": number(last.get("weight_change"))}
         else:
             row |= {"ln loss": number(report.get("log_loss")), "training error": percent(report.get("train_error")),

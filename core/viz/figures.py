@@ -45,8 +45,12 @@ def line_figure(panel: Panel, *, revision: str, height: int = HEIGHT) -> go.Figu
         values = [value for curve in panel.series for value in curve.y if value]
         ticks = log_ticks(min(values, default=1.0), max(values, default=1.0))
         figure.update_yaxes(type="log", tickvals=ticks, ticktext=[_power(value) for value in ticks])
-    if panel.y_range:
-        figure.update_yaxes(range=list(panel.y_range))
+    else:
+        values = [value for curve in panel.series for value in curve.y if value is not None]
+        if values and min(values) >= 0 and min(values) < max(values) / 2:
+            figure.update_yaxes(rangemode="tozero")
+        if values and min(values) == max(values) == 0:
+            figure.update_yaxes(range=[0, 1])  # a flat zero belongs on the floor
     return figure
 
 

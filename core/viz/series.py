@@ -35,7 +35,6 @@ class Panel:
     series: list[Series]
     help: str = ""
     log_y: bool = False
-    y_range: tuple[float, float] | None = None
 
     @property
     def empty(self) -> bool:

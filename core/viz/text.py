@@ -67,6 +67,11 @@ def ago(moment: float | None, now: float | None = None) -> str:
     raise AssertionError("unreachable: minutes always match")
 
 
+def clock(moment: float) -> str:
+    """A Unix time on this machine's clock: ``23 Nov 16:27``."""
+    return time.strftime("%d %b %H:%M", time.localtime(moment)).lstrip("0")
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """``1 step``, ``2 steps``."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

@@ -43,11 +43,18 @@ def navigation() -> Any:
 
 
 def inside_app(page: str) -> None:
-    """Call first in a page. Streamlit runs a script of ``pages/`` without app.py when its address is the first that a
-    fresh server is asked for (a bookmark, a reload after a restart); this starts over through app.py."""
+    """Call first in a page: two repairs that deep links need with Streamlit 1.67.
+
+    It runs a script of ``pages/`` without app.py when its address is the first that a fresh server
+    is asked for (a bookmark, a reload after a restart): start over through app.py. And a link to
+    the page it stands on leaves the browser's address as it was, which the next click then goes by:
+    tell the browser what is shown.
+    """
+    asked = st.query_params.to_dict()
     if "inside_app" not in st.session_state:
         navigation()
-        st.switch_page(NAVIGATION[page].script, query_params=st.query_params.to_dict())
+        st.switch_page(NAVIGATION[page].script, query_params=asked)
+    st.query_params.from_dict(asked)
 
 
 def heading(page: str, title: str = "") -> None:

@@ -41,9 +41,11 @@ def _view(run: Run, was_active: bool) -> None:
         if status.active != was_active:
             st.rerun()  # the whole page: the timer starts or ends with the run
         _header(run, config, status)
-        _progress(status)
-        actions.show_action_error()
-        VIEWS[config.kind](run, config, status)
+        with st.container():  # always there, empty or not: what follows keeps its place, and does not flicker
+            _progress(status)
+            actions.show_action_error()
+        with st.container():
+            VIEWS[config.kind](run, config, status)
         _details(run, config)
     except InputError as error:
         st.error(str(error), icon=":material/error:")
@@ -78,7 +80,7 @@ def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:
         return {}
     report = run.report() or {}
     return {"threat": report.get("threat", config.threat if config.finetune else ""),
-            "method": str(report.get("method", config.method)).upper(),
+            "method": str(report.get("method", "")).upper(),
             "N": number(report["samples"]) if report else "", "ended": str(report.get("status", "")).replace("_", " ")}
 
 

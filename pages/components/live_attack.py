@@ -26,7 +26,8 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
         _images(run, config, status, report, victim)
     with right:
         _reasons(victim)
-    limits("What limits this reconstruction", report)
+    with st.container():
+        limits("What limits this reconstruction", report)
     grid(attack_panels(rows, best=_best(rows)), run.id, columns=3)
     restarts = pictures(run.file("restarts.png"))
     if restarts:

@@ -4,8 +4,9 @@ import streamlit as st
 
 from core.runs.config import RunConfig
 from core.runs.directory import Run, Status
+from core.viz.figures import MOST_PICTURED
 from core.viz.panels import finetune_panels, visibility_bars
-from core.viz.text import number, percent
+from core.viz.text import fixed, number, percent
 from pages.components.charts import chart, grid
 from pages.components.layout import limits
 from pages.components.pictures import TRUTH, strip
@@ -24,7 +25,7 @@ def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
                       help="Samples whose coefficient is above the rounding floor of the stored adapter.")
         st.metric("Largest flip share", percent(max(flips, default=None)), border=True,
                   help="Share of (sample, neuron) pairs that switched, in the layer with the most.")
-        st.metric("Feature cosine", number(last.get("feature_cosine_mean"), 4), border=True,
+        st.metric("Feature cosine", fixed(last.get("feature_cosine_mean"), 4), border=True,
                   help="Mean over the samples; above 0.99 the frozen-feature attack fits.")
         st.metric("Weight change", number(last.get("weight_change")), border=True)
     truth = pictures(run.file("truth.png"))
@@ -39,8 +40,10 @@ def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
             st.caption("Appears when the fine-tuning has ended.")
     with right:
         chart(loss, run.id)
-    limits("What will limit an attack", report)
-    if truth and not (bars and len(truth) <= 16):  # few samples have their pictures under the bars
-        st.markdown(f"**The private samples** ({TRUTH})")
-        strip(truth, noun="private sample")
+    with st.container():
+        limits("What will limit an attack", report)
+    with st.container():
+        if truth and not (bars and len(truth) <= MOST_PICTURED):  # else their pictures are under the bars
+            st.markdown(f"**The private samples** ({TRUTH})")
+            strip(truth, noun="private sample")
     grid(others, run.id, columns=3)

@@ -13,7 +13,7 @@ from core.runs.directory import Run, Status
 from core.viz.compare import in_order_of_truth
 from core.viz.series import scalar
 from core.viz.sparkline import sparkline_svg
-from core.viz.text import ago, counted, duration, fixed, number
+from core.viz.text import ago, clock, counted, duration, fixed, number
 from pages.components.layout import NAVIGATION, open_run
 from pages.components.pictures import img
 from pages.components.reading import metrics, pictures
@@ -47,10 +47,11 @@ def title(config: RunConfig) -> str:
 
 
 def caption(run: Run) -> str:
-    """One line for select boxes: name, state unless done, age."""
-    status = run.status()
-    state = "" if status.state == "done" else f" · {status.state}"
-    return f"{title(run.config())}{state} · {ago(status.created)}"
+    """One line for select boxes: name, time, end of the id.
+
+    Streamlit sends this text back as the choice, so it must differ between runs and never change: no age, no state.
+    """
+    return f"{title(run.config())} · {clock(run.status().created)} · {run.id.rsplit('-', 1)[-1]}"
 
 
 def unique_titles(runs: list[Run]) -> dict[Run, str]:

@@ -27,9 +27,11 @@ def workbench(kind: str) -> None:
         return
     runs = {item.id: item for item in RunStore().list(kind=kind)}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.session_state[f"shown-{kind}"] = run.id
-        st.selectbox(f"{NAVIGATION[kind].title} run", list(runs), key=f"shown-{kind}", on_change=_switch, args=(kind,),
-                     format_func=lambda run_id: caption(runs[run_id]))
+        chosen = st.selectbox(f"{NAVIGATION[kind].title} run", list(runs), index=list(runs).index(run.id),
+                              key=f"shown-{_visit(run)}", format_func=lambda run_id: caption(runs[run_id]))
+        if chosen != run.id:
+            st.query_params["run"] = chosen
+            st.rerun()
         paused = False
         if run.status().active:
             paused = st.toggle("Pause refresh", key=f"paused-{run.id}", help="The run goes on; only this page rests.")
@@ -53,8 +55,17 @@ def _asked_for(kind: str) -> Run | None:
     return run
 
 
-def _switch(kind: str) -> None:
-    st.query_params["run"] = st.session_state[f"shown-{kind}"]
+def _visit(run: Run) -> int:
+    """Another number whenever another run is shown.
+
+    The browser may send the value of a select box that is long gone; under a key of its own, and
+    without a callback, it cannot lead away from a run that was just started.
+    """
+    last, number = st.session_state.get("visit", ("", 0))
+    if last != run.id:
+        number += 1
+        st.session_state["visit"] = (run.id, number)
+    return number
 
 
 def _new(kind: str) -> None:

@@ -171,7 +171,7 @@ def test_selecting_another_run_shows_it(show, runs_root):
     first = synthetic.attack(runs_root, "attack-1", name="First")
     synthetic.attack(runs_root, "attack-2", name="Second", scored=False)
     app = show("attack", run=first.id)
-    app.selectbox(key="shown-attack").set_value("attack-2").run()
+    field(app, "Attack run").set_value("attack-2").run()
     check(app)
     assert app.query_params["run"] == "attack-2"
     assert app.subheader[0].value == "Second"

@@ -1,10 +1,13 @@
 """Every page with no runs, finished ones, a running one, failed and broken ones."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import synthetic
 from seen import check, text
+
+from pages.components.runs import caption
 
 PAGES = ("overview", "pretrain", "finetune", "attack", "compare")
 MAKERS = {"pretrain": synthetic.pretrain, "finetune": synthetic.finetune, "attack": synthetic.attack}
@@ -145,6 +148,15 @@ def test_appended_rows_are_read_once_and_a_resumed_file_afresh(show, runs_root):
     app.run()
     check(app)
     assert len(app.session_state["followed_metrics"][str(run.path)]["rows"]) == 10
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_select_boxes_name_each_run_once_and_for_good(runs_root, kind):
+    first, second = MAKERS[kind](runs_root, f"{kind}-1", name="Same"), MAKERS[kind](runs_root, f"{kind}-2", name="Same")
+    before = caption(first)
+    assert before != caption(second)
+    first.write_status(replace(first.status(), state="stopped", created=first.status().created, step=1))
+    assert caption(first) == before
 
 
 def test_unknown_run_is_said_and_the_form_is_there(show, runs_root):

@@ -1,8 +1,10 @@
 """Numbers and times as people read them."""
 
+import re
+
 import pytest
 
-from core.viz.text import ago, counted, duration, fixed, number, percent
+from core.viz.text import ago, clock, counted, duration, fixed, number, percent
 
 
 @pytest.mark.parametrize(("value", "text"), [
@@ -35,6 +37,7 @@ def test_ago(moment, text):
 
 
 def test_the_small_ones():
+    assert re.fullmatch(r"[1-9]\d? \w+ \d\d:\d\d", clock(1_790_000_000.0))
     assert (fixed(0.9), fixed(None), percent(0.018), percent(None)) == ("0.90", "–", "1.8 %", "–")
     assert (counted(1, "step"), counted(2500, "step"), counted(2, "class", "classes")) == (
         "1 step", "2,500 steps", "2 classes")

