@@ -53,6 +53,8 @@ def ntk_value(observation: AdapterDelta, candidate: Candidate, *, samples: int, 
 
 
 def _relative(observed: Tensor, explained: Tensor, samples: int, whitening: float) -> Tensor:
+    if whitening == 0:
+        return (observed - explained).square().sum() / observed.square().sum()
     Q, S, Vh = torch.linalg.svd(observed, full_matrices=False)
     Q, S, V = Q[:, :samples], S[:samples], Vh[:samples].T
 

@@ -54,8 +54,8 @@ class LowRankTarget:
         cross = (in_e * in_z * self._cross).sum(-1)                           # [R, N]
         mixed = (both @ k[..., None])[..., 0]
         residual = 1 + (k * (mixed - 2 * cross)).sum(-1) / self._norm
-        if not gradients:
-            return TargetEvaluation(residual, *[torch.empty(0)] * 3)
+        if not gradients:  # the expanded square cancels: rounding may carry a residual of 0 below 0
+            return TargetEvaluation(residual.clamp(min=0), *[torch.empty(0)] * 3)
         pairs = k[..., :, None] * k[..., None, :]
         grad_k = 2 / (self._norm * self.scale) * (mixed - cross)
         grad_e = self._side(pairs * gram_z, e, in_e, k[..., None] * self._cross * in_z, self.Q)

@@ -58,6 +58,7 @@ class _Search:
         self.best_residual = torch.full_like(start.lam[:, 0], math.inf)  # [R]
         self.alive = torch.ones_like(self.best_residual, dtype=torch.bool)
         self.step, self.seconds = 0, 0.0
+        self.looked = -1  # the last step with a row of metrics
 
     def advance(self, grad_x: Tensor, grad_log_lam: Tensor, plan: Plan) -> None:
         rate = plan.rate(self.step)
@@ -100,7 +101,7 @@ class _Search:
         self.alive = like("alive", self.alive)
         self.state_x = {name: like(f"x.{name}", tensor) for name, tensor in self.state_x.items()}
         self.state_lam = {name: like(f"lam.{name}", tensor) for name, tensor in self.state_lam.items()}
-        self.step, self.seconds = meta["step"], meta["seconds"]
+        self.step, self.seconds, self.looked = meta["step"], meta["seconds"], meta["looked"]
 
 
 def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace, start: Start, method: FirstOrder,
@@ -120,7 +121,8 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
     status = None
     while status is None:
         search.seconds = earlier + time.monotonic() - began
-        if search.step % plan.record_every == 0 or search.step == plan.iterations:
+        due = search.step % plan.record_every == 0 or search.step == plan.iterations
+        if due and search.looked < search.step:
             status = watch.look(search, penalties)
         if search.step >= plan.iterations:
             status = status or Status.ITERATIONS
@@ -150,7 +152,8 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
 
 
 def _save(search: _Search, monitor: Monitor) -> None:
-    monitor.save_checkpoint(search.tensors(), {"step": search.step, "seconds": search.seconds})
+    monitor.save_checkpoint(search.tensors(), {"step": search.step, "seconds": search.seconds,
+                                                "looked": search.looked})
 
 
 class _Watch:
@@ -164,7 +167,7 @@ class _Watch:
 
     def look(self, search: _Search, penalties: list[Penalty]) -> Status | None:
         """Update the best iterates, write a row of metrics, and say whether the search is over."""
-        candidate = search.candidate
+        candidate, search.looked = search.candidate, search.step
         residuals = self.objective.residuals(candidate)
         search.keep_best(residuals["residual"])
         if not search.alive.any():
