@@ -64,7 +64,8 @@ def main() -> None:
     observation = victim()
     objective = NTKStationarity(observation, samples=SAMPLES, whitening=1.0, compute=compute)
     space = row_space(objective, compute=compute)
-    plan = Plan(iterations=STEPS, lr_x=0.02, lr_lam=0.05, record_every=25)
+    plan = Plan(iterations=STEPS, lr_x=0.02, lr_lam=0.05, lr_schedule="cosine", relu_alpha_start=20.0,
+                relu_alpha_end=50_000.0, record_every=25)
 
     def batch(restarts: int) -> float:
         start = draw_start(objective, space, samples=SAMPLES, restarts=restarts, labels=observation.threat.labels,

@@ -39,7 +39,8 @@ def _tiny_weights(problem: OddEven, trained_indices: torch.Tensor) -> dict[str, 
     network = MLP([784, 64, 64, 1]).double().requires_grad_(False)
     init_small_first_layer(network, scale=1e-4, generator=torch.Generator().manual_seed(0))
     network.input_mean.copy_(images.mean(0))
-    pretrain(network, images, problem.labels[trained_indices], epochs=200, target_log_loss=-15.0)
+    pretrain(network, images, problem.labels[trained_indices], optimizer="log-gd", learning_rate=0.01, epochs=200,
+             target_log_loss=-15.0, record_every=10)
     return network.state_dict()
 
 

@@ -53,7 +53,7 @@ class PretrainConfig(RunConfig):
                                 scale="log", ge=1e-6, le=10.0, source="Haim et al. 2022: 0.01")
     epochs: int = knob(1000, help="Most full-batch epochs.", unit="epochs", scale="log", ge=1, le=2_000_000,
                        source="Haim et al. 2022: 1,000,000 with gd")
-    target_log_loss: float = knob(-60.0, help="Stop once the natural logarithm of the mean loss is below this.",
+    target_log_loss: float = knob(-40.0, help="Stop once the natural logarithm of the mean loss is below this.",
                                   le=0.0, ge=-500.0)
     init_scale: float = knob(1e-4, help="Standard deviation of the first layer's initial weights and bias.",
                              scale="log", ge=1e-8, le=1.0, group="expert", source="Haim et al. 2022: 1e-4")
@@ -123,7 +123,7 @@ class AttackConfig(RunConfig):
                                    "is unknown.", ge=1, group="expert")
     restarts: int = knob(8, help="Restarts R, computed as one batch; the one with the smallest residual wins.",
                          scale="log", ge=1, le=256)
-    iterations: int = knob(1500, help="Most optimiser steps of the attack.", unit="steps", scale="log", ge=1,
+    iterations: int = knob(1000, help="Most optimiser steps of the attack.", unit="steps", scale="log", ge=1,
                            le=1_000_000)
     max_seconds: float | None = knob(None, help="Stop after so many seconds; empty is no limit.", unit="s", gt=0)
     optimizer: Literal["adam", "sgd"] = knob("adam", help="Optimiser of images and coefficients; sgd has momentum "

@@ -30,13 +30,13 @@ class Plan:
     iterations: int
     lr_x: float
     lr_lam: float                  # of log(lam)
-    lr_schedule: str = "cosine"    # cosine (to 0) or constant
-    relu_alpha_start: float = 20.0
-    relu_alpha_end: float = 5000.0
+    lr_schedule: str               # cosine (to 0) or constant
+    relu_alpha_start: float
+    relu_alpha_end: float
+    record_every: int
     fixed_lam: bool = False        # oracle: the coefficients are known
-    tolerance: float = 0.0
+    tolerance: float = 0.0         # of the exact residual
     max_seconds: float = math.inf
-    record_every: int = 25
 
     def relu_alpha(self, step: int) -> float:
         """Rises geometrically: a soft surrogate finds the basin, a sharp one is the true network."""

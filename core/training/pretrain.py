@@ -96,8 +96,8 @@ class FullBatch:
         return gradients
 
 
-def pretrain(network: MLP, x: Tensor, labels: Tensor, *, optimizer: Literal["gd", "log-gd"] = "log-gd",
-             learning_rate: float = 0.01, epochs: int = 1000, target_log_loss: float = -60.0, record_every: int = 10,
+def pretrain(network: MLP, x: Tensor, labels: Tensor, *, optimizer: Literal["gd", "log-gd"],
+             learning_rate: float, epochs: int, target_log_loss: float, record_every: int,
              monitor: Monitor | None = None) -> PretrainOutcome:
     """Train `network` in place on images `x` [N, C, H, W] in [0, 1] with `labels` [N] in {0, 1}.
 

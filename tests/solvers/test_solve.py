@@ -74,7 +74,8 @@ def start(restarts: int = 3, seed: int = 0) -> Start:
     return Start(x, torch.ones(restarts, 1, dtype=torch.long), torch.full((restarts, 1), 0.5))
 
 
-PLAN = Plan(iterations=300, lr_x=0.05, lr_lam=0.05, record_every=10)
+PLAN = Plan(iterations=300, lr_x=0.05, lr_lam=0.05, lr_schedule="cosine", relu_alpha_start=20.0, relu_alpha_end=500.0,
+            record_every=10)
 
 
 @pytest.mark.parametrize("method", [Adam(), SGD(momentum=0.5)])

@@ -1,6 +1,7 @@
 """Pretraining: the hand-written gradient, both optimisers, stopping, resuming, diverging."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from core.models.mlp import MLP, init_small_first_layer
 from core.training import pretrain as module
 from core.training.losses import log_loss_pull, log_mean_loss, signs
-from core.training.pretrain import DivergedError, FullBatch, pretrain
+from core.training.pretrain import DivergedError, FullBatch
+
+pretrain = partial(module.pretrain, optimizer="log-gd", learning_rate=0.01, target_log_loss=-60.0, record_every=10)
 
 
 class Memory:
