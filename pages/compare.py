@@ -64,8 +64,8 @@ def _readable(store: RunStore, names: list[str]) -> list[Run]:
     for name in names:
         try:
             run = store.get(name)
-            run.config(), run.status()
-            found.append(run)
+            if run.config() and run.status():  # both can be read
+                found.append(run)
         except InputError as error:
             st.error(str(error), icon=":material/error:")
     return found
@@ -112,7 +112,7 @@ def table(kind: str, names: dict[Run, str]) -> list[dict[str, str]]:
                     "chosen by": str(score.get("selected_by", "–"))}
         elif kind == "finetune":
             last = (metrics(run) or [{}])[-1]
-            row |= {"loss": number(last.get("loss")), "visible": number(status.summary.get("visible")),
+            row |= {"loss": number(last.get("loss")), "above the floor": number(status.summary.get("visible")),
                     "feature cosine": fixed(last.get("feature_cosine_mean"), 4),
                     "weight change": number(last.get("weight_change"))}
         else:

@@ -85,7 +85,7 @@ def overview() -> None:
     st.subheader("Recent runs", anchor=False)
     if not recent:
         st.info("Nothing has finished yet. Start with **1 · Pretrain**: the preset is ready, and a base takes about "
-                "half a minute." if not active else "The first result appears here as soon as a run has ended.",
+                "a minute." if not active else "The first result appears here as soon as a run has ended.",
                 icon=":material/lightbulb:")
     for start in range(0, min(len(recent), RECENT), COLUMNS):
         for column, run in zip(st.columns(COLUMNS), recent[start:min(start + COLUMNS, RECENT)], strict=False):

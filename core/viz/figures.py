@@ -6,6 +6,7 @@ Text, grid and background are left to the page's theme; traces carry colours of 
 
 import base64
 import math
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -16,6 +17,8 @@ from core.viz.text import number
 HEIGHT = 250
 MOST_NAMED = 10     # more curves than this get no legend
 FEW_POINTS = 30     # up to here, points are marked
+NARROW = 3          # values within this factor need no log axis
+HIDDEN_SHOWN = 1e-3 # how far below the floor bars are told apart: 1e-9 and 1e-30 are equally lost
 MOST_PICTURED = 16  # bars with their pictures underneath
 VERDICTS = {"visible": STRONG, "weak": QUIET, "hidden": ACCENT}
 
@@ -40,23 +43,29 @@ def line_figure(panel: Panel, *, revision: str, height: int = HEIGHT) -> go.Figu
     last = max((curve.x[-1] for curve in panel.series if curve.x), default=0)
     if 0 < last <= 10:
         figure.update_xaxes(dtick=1)  # no half steps
-    figure.update_yaxes(title_text=panel.y_title, exponentformat="e")
-    if panel.log_y:
-        values = [value for curve in panel.series for value in curve.y if value]
-        ticks = log_ticks(min(values, default=1.0), max(values, default=1.0))
-        figure.update_yaxes(type="log", tickvals=ticks, ticktext=[_power(value) for value in ticks])
-    else:
-        values = [value for curve in panel.series for value in curve.y if value is not None]
-        if values and min(values) >= 0 and min(values) < max(values) / 2:
-            figure.update_yaxes(rangemode="tozero")
-        if values and min(values) == max(values) == 0:
-            figure.update_yaxes(range=[0, 1])  # a flat zero belongs on the floor
+    figure.update_yaxes(title_text=panel.y_title, exponentformat="e", **_scale(panel))
     return figure
+
+
+def _scale(panel: Panel) -> dict[str, Any]:
+    """The y axis: logarithmic where that shows more, from zero where zero is near, as wide as the panel asks."""
+    values = [value for curve in panel.series for value in curve.y if value is not None]
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if panel.log_y and low > 0 and high > NARROW * low:
+        ticks = log_ticks(low, high)
+        return {"type": "log", "tickvals": ticks, "ticktext": [_power(value) for value in ticks]}
+    if panel.least is not None:
+        low, high = min(low, panel.least[0]), max(high, panel.least[1])
+        return {"range": [low - 0.05 * (high - low), high + 0.05 * (high - low)]}
+    if low == high == 0:
+        return {"range": [0, 1]}  # a flat zero belongs on the floor
+    return {"rangemode": "tozero"} if 0 <= low < high / 2 else {}
 
 
 def bar_figure(bars: Bars, *, revision: str, height: int = HEIGHT + 60) -> go.Figure:
     """Bars on a log axis with the floor as a dashed line and the pictures under the bars."""
-    lowest = min([value for value in bars.values if value > 0] + [bars.floor or 1.0])
+    floor = bars.floor or 1.0
+    lowest = max(min([value for value in bars.values if value > 0] + [floor]), floor * HIDDEN_SHOWN)
     bottom = math.floor(math.log10(lowest)) - 1
     positions = list(range(len(bars.values)))
     figure = go.Figure(go.Bar(
@@ -73,10 +82,10 @@ def bar_figure(bars: Bars, *, revision: str, height: int = HEIGHT + 60) -> go.Fi
     _frame(figure, revision=revision, height=height, legend=False)
     pictured = bars.pictures is not None and len(positions) <= MOST_PICTURED
     figure.update_xaxes(tickmode="array", tickvals=positions if len(positions) <= 40 else [], ticktext=bars.names,
-                        title_text=None if pictured else "private sample", range=[-0.6, len(positions) - 0.4],
-                        showgrid=False)
+                        title_text=None if pictured else "private sample", showgrid=False,
+                        range=[-0.6, len(positions) * 1.2 - 0.4])  # the floor's name stands right of the bars
     ticks = log_ticks(10.0**bottom, 1.0)
-    figure.update_yaxes(type="log", range=[bottom, 0.35], title_text=bars.y_title, tickvals=ticks,
+    figure.update_yaxes(type="log", range=[bottom, -0.09 * bottom], title_text=bars.y_title, tickvals=ticks,
                         ticktext=[_power(value) for value in ticks])
     if pictured:
         figure.update_layout(margin_b=92)

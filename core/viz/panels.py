@@ -60,7 +60,7 @@ def cosine_panel(rows: Sequence[Row]) -> Panel:
     return Panel("feature_cosine", "Feature stability", "step", "cosine to step 0",
                  by_item(rows, "sample", "feature_cosine"),
                  "Cosine between each sample's gradient features at the base and now. Above 0.99 the frozen-feature "
-                 "(NTK) attack sees what training saw.")
+                 "(NTK) attack sees what training saw.", least=(0.999, 1.0))
 
 
 def visibility_bars(report: dict[str, Any] | None, *, pictures: list[bytes] | None = None) -> Bars | None:
@@ -84,9 +84,9 @@ def attack_panels(rows: Sequence[Row], *, best: int | None = None) -> list[Panel
     """Loss terms, residuals, coefficients, gates and restarts of an attack."""
     return [
         Panel("terms", "Loss terms", "attack step", "value",
-              scalars(rows, {"loss": "total loss", "residual": "residual", "box": "box", "tv": "total variation"},
-                      log_y=True),
-              "The attack's objective and its parts. Parts that are exactly zero are not drawn.", log_y=True),
+              scalars(rows, {"loss": "total loss", "residual": "residual", "box": "box", "tv": "total variation",
+                             "sparsity": "sparsity"}, log_y=True),
+              "The attack's objective, and its parts before their weights. Zeros are not drawn.", log_y=True),
         Panel("residual", "Residual by layer", "attack step", "relative residual",
               by_layer(rows, "residual", log_y=True),
               "Mismatch between the released update and the one that the candidates would cause, relative to the "

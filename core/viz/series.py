@@ -35,6 +35,7 @@ class Panel:
     series: list[Series]
     help: str = ""
     log_y: bool = False
+    least: tuple[float, float] | None = None  # the y axis shows at least this much, so that rounding looks flat
 
     @property
     def empty(self) -> bool:

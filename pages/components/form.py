@@ -8,7 +8,7 @@ import streamlit as st
 from core.errors import InputError
 from core.runs.directory import Run
 from pages.components.actions import launch
-from pages.components.knobs import CHOICES, Knob, knobs, parse, typed
+from pages.components.knobs import CHOICES, EMPTY, Knob, knobs, parse, typed
 from pages.components.references import Choice
 
 COLUMNS = 3
@@ -82,6 +82,6 @@ def _widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str) -> Call
     if knob.type == "text":
         text = st.text_input(knob.label, value=value or "", **common)
         return lambda: text.strip()
-    empty = "not set" if knob.optional else None
+    empty = EMPTY.get(knob.name, "automatic") if knob.optional else None
     entered = st.text_input(knob.label, value=typed(value), placeholder=empty, **common)
     return lambda: parse(knob, entered or "")

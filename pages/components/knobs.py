@@ -12,12 +12,15 @@ from core.runs.config import KINDS
 LABELS = {
     "lr_x": "Learning rate of images", "lr_coefficients": "Learning rate of λ", "tv_weight": "TV weight",
     "relu_alpha_start": "ReLU α, start", "relu_alpha_end": "ReLU α, end", "max_seconds": "Time limit",
-    "target_log_loss": "Stop at ln(loss)", "init_scale": "Init std, first layer", "samples": "Samples N",
+    "target_log_loss": "Stop at ln(loss)", "init_scale": "Initial std", "samples": "Samples N",
     "rank": "Rank r", "alpha": "LoRA α", "steps": "Steps T", "restarts": "Restarts R", "optimizer": "Optimiser",
     "batch_size": "Batch size", "adapter_dtype": "Stored as", "layers": "Adapted layers",
     "known_learning_rate": "Known learning rate", "known_steps": "Known steps T", "labels": "Known labels",
-    "indices": "Exact indices",
+    "indices": "Exact indices", "base": "Base", "finetune": "Victim",
 }
+# What an empty field stands for; elsewhere the engine decides.
+EMPTY = {"max_seconds": "no limit", "alpha": "the rank", "indices": "by selection", "samples": "not known",
+         "labels": "not known", "known_learning_rate": "not known", "known_steps": "not known"}
 # What each choice means, where the bare word says too little.
 CHOICES = {
     "threat": {"released-only": "base and adapter, nothing else",

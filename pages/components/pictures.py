@@ -25,6 +25,11 @@ def img(png: bytes, alt: str, size: int) -> str:
     return f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}" width="{size}" height="{size}">'
 
 
+def missing(size: int) -> str:
+    """The place of a target that no reconstruction was matched to."""
+    return f'<div class="ai-missing" style="width:{size}px;height:{size}px">not found</div>'
+
+
 def strip(images: Sequence[bytes], *, noun: str, captions: Sequence[str] | None = None,
           size: int | None = None) -> None:
     """One row of pictures that wraps."""
@@ -54,8 +59,7 @@ def pairs(truth: Sequence[bytes], found: Sequence[bytes | None], *, size: int | 
         for images, name in ((truth, TRUTH), (found, found_name)):
             if index < len(images):
                 png = images[index]
-                rows.append(img(png, f"{name} {index + 1}", size) if png else
-                            f'<div class="ai-missing" style="width:{size}px;height:{size}px">not found</div>')
+                rows.append(img(png, f"{name} {index + 1}", size) if png else missing(size))
         if captions and index < len(captions):
             headline, small = captions[index]
             rows.append(f"<figcaption>{escape(headline)}<br><small>{escape(small)}</small></figcaption>")

@@ -16,18 +16,19 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "attack": {
         "Demo": {},
         "Quick look": {"restarts": 4, "iterations": 300},
-        "As published": {"optimizer": "sgd", "lr_x": 0.03052, "relu_alpha_start": 149.87, "relu_alpha_end": 149.87,
-                         "iterations": 50_000},
+        "As published": {"optimizer": "sgd", "lr_x": 0.03052, "lr_schedule": "constant", "relu_alpha_start": 149.87,
+                         "relu_alpha_end": 149.87, "init_scale": 0.03498, "search": "pixels", "whitening": 0.0,
+                         "tv_weight": 0.0, "sparsity_weight": 0.0, "iterations": 50_000},
     },
 }
 NOTES = {
-    ("pretrain", "Demo"): "A thousand neurons wide, 250 digits a class, descent on the log-loss: about half a minute.",
+    ("pretrain", "Demo"): "A thousand neurons wide, 250 digits a class, descent on the log-loss: about a minute.",
     ("pretrain", "Small and quick"): "A small network on few digits, to see how the laboratory works.",
     ("pretrain", "As published"): "Plain gradient descent for a million epochs, as in Haim et al. 2022: many hours.",
     ("finetune", "One full-rank step"): "One SGD step, full rank: the adapter holds the whole gradient.",
     ("finetune", "Rank 8"): "One SGD step through rank 8, as most people would publish it.",
     ("finetune", "NTK, T = 100"): "A hundred small steps: do the features stay frozen?",
-    ("attack", "Demo"): "Adam, 8 restarts: about a minute on two cores.",
+    ("attack", "Demo"): "Adam, 8 restarts: a minute or two on two cores.",
     ("attack", "Quick look"): "A few hundred steps, to see images begin to form.",
-    ("attack", "As published"): "SGD with momentum and a fixed α of 149.87, as in Haim et al. 2022.",
+    ("attack", "As published"): "SGD with momentum, plain residuals and a fixed α of 149.87, as in Haim et al. 2022.",
 }

@@ -15,7 +15,7 @@ from core.viz.series import scalar
 from core.viz.sparkline import sparkline_svg
 from core.viz.text import ago, clock, counted, duration, fixed, number
 from pages.components.layout import NAVIGATION, open_run
-from pages.components.pictures import img
+from pages.components.pictures import img, missing
 from pages.components.reading import metrics, pictures
 
 STATES = {  # state: (icon, colour)
@@ -71,7 +71,7 @@ def facts(config: RunConfig, status: Status) -> list[str]:
     elif config.kind == "finetune":
         visible = summary.get("visible")
         items = [("samples", number(summary.get("samples"))), ("rank", number(config.rank)),
-                 ("steps", number(config.steps)), ("visible", None if visible is None else number(visible))]
+                 ("steps", number(config.steps)), ("above the floor", None if visible is None else number(visible))]
     else:
         items = [("mean SSIM", fixed(summary["mean_ssim"]) if summary.get("mean_ssim") is not None else None),
                  ("residual", number(summary.get("residual"))), ("samples", number(summary.get("samples"))),
@@ -104,10 +104,9 @@ def _pairs(run: Run) -> list[str]:
         truth, found = [], pictures(taken[-1][1])
     cells = []
     for index, picture in enumerate(found):
-        both = [(truth[index], "truth")] if index < len(truth) else []
-        both += [(picture, "reconstruction")] if picture is not None else []
-        drawn = "".join(img(png, f"{name} {index + 1}", 56) for png, name in both)
-        cells.append(f'<div class="ai-pair">{drawn}</div>')
+        original = img(truth[index], f"truth {index + 1}", 56) if index < len(truth) else ""
+        seen = img(picture, f"reconstruction {index + 1}", 56) if picture else missing(56)
+        cells.append(f'<div class="ai-pair">{original}{seen}</div>')
     return cells
 
 

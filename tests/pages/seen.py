@@ -6,8 +6,10 @@ PROSE = ("title", "subheader", "markdown", "caption", "info", "warning", "error"
 
 
 def check(app: AppTest) -> None:
-    """No exception anywhere on the page."""
+    """No exception anywhere on the page, and nothing that Streamlit's magic printed."""
     assert not app.exception, [item.value for item in app.exception]
+    assert not app.get("write")
+    assert {item.proto.body[:12] for item in app.get("json")} <= {'{"torch": "2'}  # the environment of a run
 
 
 def text(app: AppTest) -> str:

@@ -98,7 +98,7 @@ def test_finetune_view_shows_visibility_first(show, runs_root):
     assert "Visibility of each private sample" in seen
     assert "The base" in seen
     assert "One sample is weak" in seen
-    assert {metric.label: metric.value for metric in app.metric}["Visible samples"] == "2 of 4"
+    assert {metric.label: metric.value for metric in app.metric}["Above the floor"] == "2 of 4"
 
 
 def test_attack_view_scores_every_target_and_tells_the_limits(show, runs_root):

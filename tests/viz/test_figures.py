@@ -86,7 +86,26 @@ def test_visibility_names_the_verdict_and_draws_the_floor():
     assert len(set(figure.data[0].marker.color)) == 3
     assert figure.layout.shapes[0].y0 == 1e-5
     assert len(figure.layout.images) == 3
-    assert figure.layout.yaxis.range[0] <= -8
+    assert figure.layout.yaxis.range[0] == -8  # the smallest value is just above the bottom line
+
+
+def test_visibility_far_below_the_floor_does_not_squeeze_the_rest():
+    bars = visibility_bars({"visibility": [1.0, 1e-32], "labels": [1, 0], "rounding_floor": 1e-5})
+    assert bars.verdicts == ["visible", "hidden"]
+    assert bar_figure(bars, revision="r").layout.yaxis.range[0] >= -10
+
+
+def test_axes_fit_their_values():
+    def axis(values, **options):
+        curve = Series("a", list(range(len(values))), values)
+        return line_figure(Panel("k", "T", "x", "y", [curve], **options), revision="r").layout.yaxis
+
+    assert axis([1.0, 0.01], log_y=True).type == "log"
+    assert axis([1.05, 0.86], log_y=True).type is None  # a decade is more than it needs
+    assert axis([0.0, 0.0]).range == (0, 1)
+    assert axis([0.1, 0.5]).rangemode == "tozero"
+    assert axis([0.99999, 1.0], least=(0.999, 1.0)).range[0] < 0.9991
+    assert axis([0.5, 1.0], least=(0.999, 1.0)).range[0] < 0.5
 
 
 def test_visibility_of_all_zero_coefficients_still_draws():
