@@ -15,7 +15,7 @@ from pages.components.charts import grid
 from pages.components.knobs import knobs, typed
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run
 from pages.components.pictures import final_pairs, pairs, strip
-from pages.components.reading import metrics, pictures, referred
+from pages.components.reading import metrics, outcome, pictures, referred
 from pages.components.runs import badge, caption, plain, title, unique_titles
 
 KINDS = ("attack", "finetune", "pretrain")
@@ -82,7 +82,7 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
             if kind == "finetune":
                 strip(pictures(run.file("truth.png")), noun="private sample", size=84)
                 continue
-            report = run.report() or {}
+            report = outcome(run) or {}
             score = report.get("score")
             left, right = st.columns([4, 1], vertical_alignment="center")
             with left:
@@ -102,7 +102,7 @@ def table(kind: str, names: dict[Run, str]) -> list[dict[str, str]]:
     """One row a run, numbers with sensible digits."""
     rows = []
     for run, name in names.items():
-        status, report = run.status(), run.report() or {}
+        status, report = run.status(), outcome(run) or {}
         row = {"run": name, "state": status.state}
         if kind == "attack":
             score: dict[str, Any] = report.get("score") or {}

@@ -16,7 +16,7 @@ from pages.components.layout import NAVIGATION, chips
 from pages.components.live_attack import attack_view
 from pages.components.live_finetune import finetune_view
 from pages.components.live_pretrain import pretrain_view
-from pages.components.reading import data_source, referred
+from pages.components.reading import data_source, outcome, referred
 from pages.components.runs import badge, ended_text, fraction, plain, progress_text, title
 
 REFRESH_SECONDS = 1.5
@@ -78,7 +78,7 @@ def _header(run: Run, config: RunConfig, status: Status) -> None:
 def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:
     if config.kind != "attack":
         return {}
-    report = run.report() or {}
+    report = outcome(run) or {}
     return {"threat": report.get("threat", config.threat if config.finetune else ""),
             "method": str(report.get("method", "")).upper(),
             "N": number(report["samples"]) if report else "", "ended": str(report.get("status", "")).replace("_", " ")}

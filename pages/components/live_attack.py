@@ -12,13 +12,13 @@ from core.viz.text import counted, fixed, number
 from pages.components.charts import chart, grid
 from pages.components.layout import limits
 from pages.components.pictures import final_pairs, pairs, strip
-from pages.components.reading import metrics, pictures, referred
+from pages.components.reading import metrics, outcome, pictures, referred
 from pages.components.runs import plain
 
 
 def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
     """Score, pictures beside the victim's diagnostics, curves, limits."""
-    rows, report = metrics(run), run.report()
+    rows, report = metrics(run), outcome(run)
     victim = referred(run, "finetune")
     _numbers(rows, report, status)
     left, right = st.columns([3, 2], gap="large")
@@ -48,7 +48,7 @@ def _numbers(rows: list[dict[str, Any]], report: dict[str, Any] | None, status: 
             ncc = [value for value in score["ncc"] if value is not None]
             st.metric("Mean NCC", fixed(sum(ncc) / len(ncc) if ncc else None), border=True,
                       help="Normalised cross-correlation; 1 is identical up to brightness and contrast.")
-        residual = status.summary.get("residual", last.get("residual"))
+        residual = status.summary.get("residual") if report else last.get("residual")
         st.metric("Relative residual", number(residual), border=True,
                   help="What of the released update the reconstruction leaves unexplained. The attack sees this, and "
                        "never the scores.")

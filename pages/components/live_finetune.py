@@ -10,12 +10,12 @@ from core.viz.text import fixed, number, percent
 from pages.components.charts import chart, grid
 from pages.components.layout import limits
 from pages.components.pictures import TRUTH, strip
-from pages.components.reading import metrics, pictures
+from pages.components.reading import metrics, outcome, pictures
 
 
 def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
     """Visibility first: it decides what any attack can do."""
-    rows, report = metrics(run), run.report()
+    rows, report = metrics(run), outcome(run)
     last = rows[-1] if rows else {}
     flips = [value for key, value in last.items() if key.startswith("flips.") and value is not None]
     with st.container(horizontal=True):

@@ -133,6 +133,17 @@ def test_running_attack_shows_the_latest_images_and_the_slider_goes_back(show, l
     assert any(toggle.label == "Pause refresh" for toggle in app.toggle)
 
 
+def test_a_resumed_attack_does_not_show_the_score_of_the_stopped_one(show, runs_root):
+    run = synthetic.attack(runs_root, state="running")
+    left = synthetic.attack(runs_root, "attack-done")
+    for name in ("report.json", "reconstruction.png", "truth.png"):
+        run.file(name).write_bytes(left.file(name).read_bytes())
+    app = show("attack", run=run.id)
+    assert not any("SSIM" in metric.label for metric in app.metric)
+    assert "step 600" in text(app)
+    assert "ended" not in text(app)
+
+
 def test_appended_rows_are_read_once_and_a_resumed_file_afresh(show, runs_root):
     run = synthetic.pretrain(runs_root, state="running")
     app = show("pretrain", run=run.id)
