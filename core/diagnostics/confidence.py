@@ -21,15 +21,15 @@ def confidence(candidate: Candidate, residual: Tensor, best: int) -> list[float]
             if index != best and residual[index].isfinite()
             and residual[index] <= GOOD_WITHIN * residual[best].clamp(min=1e-12)]
     # clipped, as the reconstruction is: what lies outside the box is never shown
-    flat = candidate.x.double().clamp(0, 1).flatten(2)
+    flat = candidate.x.cpu().double().clamp(0, 1).flatten(2)
     flat = flat - flat.mean(-1, keepdim=True)
     flat = flat / flat.norm(dim=-1, keepdim=True).clamp(min=1e-12)
     values = []
     for sample in range(flat.shape[1]):
-        label = candidate.labels[best, sample]
+        label = candidate.labels[best, sample].item()
         votes = []
         for index in good:
-            alike = candidate.labels[index] == label
+            alike = candidate.labels[index].cpu() == label
             if alike.any():
                 votes.append((flat[index, alike] @ flat[best, sample]).max().clamp(min=0).item())
         agreement = sum(votes) / len(votes) if votes else 1.0

@@ -85,7 +85,7 @@ class NTKStationarity:
         one, two = (torch.stack(list(self._exact(features, factor * direction).values())).mean(0) - 1
                     for factor in (1.0, 2.0))
         q, b = (two - 2 * one) / 2, (two - 4 * one) / 4
-        return (b / q).clamp(min=1e-4) * scale
+        return self.compute.place((b / q).clamp(min=1e-4) * scale)
 
     def allowed_inputs(self) -> tuple[Tensor, Tensor] | None:
         """Orthonormal bases of the centred inputs that the first adapter allows, float64 on the CPU.
@@ -95,15 +95,14 @@ class NTKStationarity:
         """
         if 0 not in self.targets:
             return None
-        A, V = self._first_factor, self.targets[0].V.double().cpu()
+        A, V = self._first_factor, self.targets[0].row_span
         _, S, Wh = torch.linalg.svd(A, full_matrices=True)
         rank = int((S[0] * 1e-9 < S).sum())
         seen = torch.linalg.lstsq(A, V, driver="gelsd").solution
         return torch.linalg.qr(seen)[0], Wh[rank:].T
 
     def _exact(self, features: SurrogateFeatures, k: Tensor) -> dict[int, Tensor]:
-        return {level: target.evaluate(k, features.signals[level], features.inputs[level] @ self.projections[level].T,
-                                       gradients=False).residual
+        return {level: target.residual(k, features.signals[level], features.inputs[level] @ self.projections[level].T)
                 for level, target in self.targets.items()}
 
 

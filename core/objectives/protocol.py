@@ -25,7 +25,7 @@ class Objective(Protocol):
         """Value and gradients with the ModifiedReLU surrogate of sharpness `relu_alpha`."""
 
     def residuals(self, candidate: Candidate) -> dict[str, Tensor]:
-        """Exact ReLU, no surrogate: ``residual`` (the mean over layers) and each named part, [R] each.
+        """Exact ReLU, no surrogate: ``residual`` (the mean over layers) and each named part, [R] float64, CPU.
 
         Comparable over a whole run, whatever the surrogate; restarts are chosen by it.
         """

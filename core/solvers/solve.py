@@ -55,8 +55,9 @@ class _Search:
         self.candidate = Candidate(space.images(start.coordinates), start.labels, start.lam)
         self.state_x, self.state_lam = method.init(start.coordinates), method.init(start.lam)
         self.best = self.candidate
-        self.best_residual = torch.full_like(start.lam[:, 0], math.inf)  # [R]
-        self.alive = torch.ones_like(self.best_residual, dtype=torch.bool)
+        # On the CPU like all that is looked at rarely; the candidate is where the objective computes.
+        self.best_residual = torch.full((len(start.lam),), math.inf, dtype=torch.float64)
+        self.alive = torch.ones(len(start.lam), dtype=torch.bool)
         self.step, self.seconds = 0, 0.0
         self.looked = -1  # the last step with a row of metrics
 
@@ -72,15 +73,14 @@ class _Search:
 
     def keep_best(self, residual: Tensor) -> None:
         """Per restart; a restart that is no longer finite is dead and keeps what it had."""
-        finite = residual.isfinite() & self.candidate.x.isfinite().flatten(1).all(1) & self._positive_lam()
+        x, lam = self.candidate.x, self.candidate.lam
+        finite = residual.isfinite() & (x.isfinite().flatten(1).all(1) & (lam.isfinite() & (lam > 0)).all(1)).cpu()
         self.alive &= finite
         better = finite & (residual < self.best_residual)
-        self.best = replace(self.best, x=torch.where(better[:, None, None, None, None], self.candidate.x, self.best.x),
-                            lam=torch.where(better[:, None], self.candidate.lam, self.best.lam))
         self.best_residual = torch.where(better, residual, self.best_residual)
-
-    def _positive_lam(self) -> Tensor:
-        return (self.candidate.lam.isfinite() & (self.candidate.lam > 0)).all(1)
+        better = better.to(x.device)
+        self.best = replace(self.best, x=torch.where(better[:, None, None, None, None], x, self.best.x),
+                            lam=torch.where(better[:, None], lam, self.best.lam))
 
     def tensors(self) -> dict[str, Tensor]:
         states = {f"{kind}.{name}": tensor for kind, state in (("x", self.state_x), ("lam", self.state_lam))
@@ -186,9 +186,10 @@ class _Watch:
 
     def _loss(self, evaluation: Evaluation, penalties: list[Penalty], candidate: Candidate,
               leader: int) -> dict[str, float]:
-        values = {penalty.name: float(penalty.evaluate(candidate.x)[0][leader]) for penalty in penalties}
-        weighted = sum(penalty.weight * values[penalty.name] for penalty in penalties)
-        return {"loss": float(evaluation.value[leader]) + weighted, **values}
+        """The loss of the leading restart and what each penalty contributes to it, weight included."""
+        parts = {penalty.name: penalty.weight * float(penalty.evaluate(candidate.x)[0][leader])
+                 for penalty in penalties}
+        return {"loss": float(evaluation.value[leader]) + sum(parts.values()), **parts}
 
     def _flips(self, candidate: Candidate, leader: int) -> dict[str, float]:
         """Share of (sample, neuron) gates of the leading restart that changed since the last look."""

@@ -35,7 +35,7 @@ class Bowl:
         return Evaluation(value, {"layers.0": value}, grad, 2 * candidate.lam.log())
 
     def residuals(self, candidate: Candidate) -> dict[str, torch.Tensor]:
-        return {"residual": self.value(candidate)}
+        return {"residual": self.value(candidate).double()}
 
     def gates(self, candidate: Candidate) -> list[torch.Tensor]:
         return [candidate.x.flatten(2) > 0.5]
