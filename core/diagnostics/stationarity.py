@@ -48,13 +48,13 @@ def stationarity(network: MLP, x: Tensor, labels: Tensor, *, start: Tensor | Non
     large that these overflow give NaN.
     """
     features = tangent_features(network, x)
-    sign = signs(labels).double().cpu()
+    sign = signs(labels).cpu().double()
     grams, inner, norms = [], [], []
     for index, layer in enumerate(network.layers):
         gram, projection = _layer_products(features, index, network)
         grams.append(gram * sign[:, None] * sign)
         inner.append(projection * sign)
-        norms.append(sum(parameter.detach().double().cpu().square().sum().item() for parameter in layer.parameters()))
+        norms.append(sum(parameter.detach().cpu().double().square().sum().item() for parameter in layer.parameters()))
     total = sum(norms)
     if not torch.isfinite(sum(grams)).all():  # exploding weights; NaN in the curve says so and training goes on
         return Stationarity(math.nan, {f"layers.{index}": math.nan for index in range(len(norms))},
@@ -62,7 +62,7 @@ def stationarity(network: MLP, x: Tensor, labels: Tensor, *, start: Tensor | Non
     lam = nonnegative_least_squares(sum(grams), sum(inner), start=start)
     parts = [max(0.0, norm - (2 * lam @ part - lam @ gram @ lam).item())
              for norm, part, gram in zip(norms, inner, grams, strict=True)]
-    logits = features.logits.double().cpu()
+    logits = features.logits.cpu().double()
     return Stationarity(
         residual=math.sqrt(sum(parts) / total) if total else 1.0,
         layer_residuals={f"layers.{index}": math.sqrt(part / norm) if norm else 0.0

@@ -53,7 +53,7 @@ class LowRankTarget:
     def __init__(self, matrix: Tensor, *, most: int, noise: float, whitening: float, compute: Compute) -> None:
         """Keeps at most `most` directions, none below `noise` times the largest."""
         # On the CPU in float64: done once, and MPS has neither.
-        Q, S, Vh = torch.linalg.svd(matrix.detach().double().cpu(), full_matrices=False)
+        Q, S, Vh = torch.linalg.svd(matrix.detach().cpu().double(), full_matrices=False)
         rank = min(most, max(1, int((noise * S[0] < S).sum())))
         Q, S, V = Q[:, :rank], S[:rank], Vh[:rank].T.contiguous()
         self.scale = float(S[0])                  # coefficients near 1 whatever the learning rate was

@@ -42,7 +42,7 @@ class NTKStationarity:
             level = int(name.split(".")[1])
             self.projections[level] = compute.place(factors.A)
             if level == 0:
-                self._first_factor = factors.A.double().cpu()
+                self._first_factor = factors.A.cpu().double()
             self.targets[level] = LowRankTarget(factors.B.double() / factors.scaling, most=samples,
                                                 noise=noise_floor(factors.B), whitening=whitening, compute=compute)
         if not self.targets:

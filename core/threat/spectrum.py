@@ -29,7 +29,7 @@ class SampleCount:
 
 def spectrum(B: Tensor) -> Tensor:
     """Singular values of a stored factor, largest first, in float64."""
-    return torch.linalg.svdvals(B.detach().double().cpu())
+    return torch.linalg.svdvals(B.detach().cpu().double())
 
 
 def noise_floor(B: Tensor) -> float:
