@@ -4,6 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.runs.store import default_root
+from pages.components.actions import recover
 from pages.components.layout import navigation
 
 ASSETS = Path(__file__).parent / "assets"
@@ -11,4 +13,7 @@ ASSETS = Path(__file__).parent / "assets"
 st.set_page_config(page_title="Afterimage", page_icon=str(ASSETS / "icon.svg"), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), size="large")
 st.html(ASSETS / "style.css")
-navigation().run()
+page = navigation()
+if problem := recover(str(default_root())):
+    st.error(problem, icon=":material/error:")
+page.run()

@@ -1,15 +1,34 @@
 """What a page may do: create and submit a run, stop it, resume it. Failures become one sentence."""
 
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from core.errors import InputError
+from core.jobs.ticket import waiting
 from core.runs.config import parse_config
 from core.runs.directory import Run
 from core.runs.store import RunStore
 
 # The scheduler behind `core.jobs.cluster` is imported on the first action, not with every page.
+
+
+@st.cache_resource(show_spinner=False)
+def recover(root: str) -> str:
+    """Once for each server: place the runs again that wait in the queue of a cluster that is gone (a reboot).
+
+    Returns a sentence for people where that failed, else nothing.
+    """
+    if not waiting(Path(root)):
+        return ""
+    from core.jobs import cluster
+
+    try:
+        cluster.recover(Path(root))
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def launch(values: dict[str, Any]) -> Run:

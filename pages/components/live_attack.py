@@ -15,6 +15,8 @@ from pages.components.pictures import final_pairs, pairs, strip
 from pages.components.reading import metrics, outcome, pictures, referred
 from pages.components.runs import plain
 
+MOST_RESTART_IMAGES = 120
+
 
 def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
     """Score, pictures beside the victim's diagnostics, curves, limits."""
@@ -33,7 +35,9 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
     if restarts:
         with st.expander(f"Images of all {config.restarts} restarts", icon=":material/grid_view:",
                          key=f"restarts-{run.id}"):
-            strip(restarts, noun="restart image", size=56)
+            if len(restarts) > MOST_RESTART_IMAGES:
+                st.caption(f"The {MOST_RESTART_IMAGES} images of the smallest residuals, of {len(restarts)}.")
+            strip(restarts[:MOST_RESTART_IMAGES], noun="restart image", size=56)
 
 
 def _numbers(rows: list[dict[str, Any]], report: dict[str, Any] | None, status: Status) -> None:

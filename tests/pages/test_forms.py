@@ -8,6 +8,7 @@ import synthetic
 from seen import check
 
 from core.errors import InputError
+from core.files import write_json
 from core.runs.store import RunStore
 
 
@@ -16,6 +17,7 @@ def cluster(monkeypatch):
     """Takes the place of `core.jobs.cluster`: remembers what it was asked for."""
     calls = []
     fake = types.ModuleType("core.jobs.cluster")
+    fake.recover = lambda root: calls.append(("recover", str(root)))
     for name in ("submit", "stop", "resume"):
         setattr(fake, name, lambda run, name=name: calls.append((name, run.id)))
     fake.calls = calls
@@ -66,10 +68,12 @@ def test_attack_on_files_made_elsewhere(show, runs_root, cluster):
     app = show("attack")
     field(app, "Base checkpoint").set_value("/models/base.pth")
     field(app, "Adapter folder").set_value("/models/adapter")
-    field(app, "Samples N").set_value("2") if any(w.label == "Samples N" for w in app.text_input) else None
+    field(app, "Samples N").set_value("2")
+    field(app, "Known labels").set_value("1, 0")
     press(app, "Start attack")
     config = RunStore(runs_root).list(kind="attack")[0].config()
     assert (config.finetune, config.checkpoint, config.adapter) == ("", "/models/base.pth", "/models/adapter")
+    assert (config.samples, config.labels, config.threat) == (2, [1, 0], "released-only")
 
 
 @pytest.mark.parametrize(("label", "value", "sentence"), [
@@ -146,6 +150,14 @@ def test_stop_and_resume_ask_the_cluster(show, runs_root, cluster):
     failed = synthetic.attack(runs_root, "attack-f", state="failed", message="It broke.")
     press(show("attack", run=failed.id), "Resume")
     assert cluster.calls == [("stop", "attack-r"), ("resume", "attack-f")]
+
+
+def test_a_started_dashboard_places_waiting_runs_again_once(show, runs_root, cluster):
+    waiting = synthetic.attack(runs_root, state="pending")
+    write_json(waiting.file("job.json"), {"key": "k", "submitted": 0.0})
+    show("overview")
+    show("attack")
+    assert cluster.calls == [("recover", str(runs_root))]
 
 
 def test_refused_resume_is_told_once(show, runs_root, cluster):
