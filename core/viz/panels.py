@@ -86,7 +86,7 @@ def attack_panels(rows: Sequence[Row], *, best: int | None = None) -> list[Panel
         Panel("terms", "Loss terms", "attack step", "value",
               scalars(rows, {"loss": "total loss", "residual": "residual", "box": "box", "tv": "total variation",
                              "sparsity": "sparsity"}, log_y=True),
-              "The attack's objective, and its parts before their weights. Zeros are not drawn.", log_y=True),
+              "The attack's objective and its parts, weights included. Zeros are not drawn.", log_y=True),
         Panel("residual", "Residual by layer", "attack step", "relative residual",
               by_layer(rows, "residual", log_y=True),
               "Mismatch between the released update and the one that the candidates would cause, relative to the "
