@@ -8,19 +8,18 @@ under ``state_dict``); pickles are read with ``weights_only=True`` or refused.
 import hashlib
 import json
 import math
-import pickle
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from core.errors import InputError
 from core.files import write_tensors
 from core.models.mlp import MLP
+from core.models.tensor_files import read_tensors
 
 
 @dataclass(frozen=True)
@@ -50,34 +49,16 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"checkpoint: there is no file {path}; name a .safetensors or .pth file.")
-    tensors, facts = _read_pickle(path) if path.suffix in (".pth", ".pt") else _read_safetensors(path)
-    return Checkpoint(_build(path, tensors), facts)
+    tensors, metadata = read_tensors(path, field="checkpoint")
+    return Checkpoint(_build(path, tensors), _facts(path, metadata.get("facts", "{}")))
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _facts(path: Path, text: str) -> dict[str, Any]:
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-    except (SafetensorError, json.JSONDecodeError, OSError, ValueError) as error:
-        raise InputError(f"checkpoint: {path} is not a whole safetensors file ({error}); export it again.") from error
-    return tensors, facts if isinstance(facts, dict) else {}
-
-
-def _read_pickle(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(f"checkpoint: {path} holds more than tensors (or is damaged) and was not opened, since a "
-                         "pickle can run code; save its state_dict alone.") from error
-    except Exception as error:  # damaged bytes raise nearly anything: IndexError, struct.error, AssertionError, …
-        raise InputError(f"checkpoint: {path} is truncated or not a torch file ({_first_line(error)}); export it "
-                         "again.") from error
-    content = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(content, dict):
-        raise InputError(f"checkpoint: {path} holds a {type(content).__name__}, not a state_dict; save "
-                         "model.state_dict().")
-    return {name: tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}, {}
+        facts = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"checkpoint: the metadata of {path} cannot be read ({error}); save it again.") from error
+    return facts if isinstance(facts, dict) else {}
 
 
 def _build(path: Path, tensors: dict[str, Tensor]) -> MLP:
@@ -129,6 +110,3 @@ def _image_shape(inputs: int) -> tuple[int, int, int]:
         return (3, 32, 32)
     return (1, side, side) if side * side == inputs else (1, 1, inputs)
 
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

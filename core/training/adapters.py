@@ -7,20 +7,19 @@ the base, …) is refused by name, since an attack on the plain update would the
 
 import json
 import math
-import pickle
 import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from core.compute import DTYPES
 from core.errors import InputError
 from core.files import write_json
 from core.models.checkpoint import Checkpoint
+from core.models.tensor_files import read_tensors
 from core.threat.observation import Factors
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def load_adapter(folder: str | Path, checkpoint: Checkpoint) -> dict[str, Factor
     config = _read_config(folder)
     _check_config(folder, config)
     _check_base(folder, checkpoint)
-    pairs, paths = _pair(folder, _read_tensors(folder))
+    pairs, paths = _pair(folder, _read_factors(folder))
     layers = {}
     for name, (A, B) in sorted(pairs.items()):
         _check_factors(folder, name, A, B, checkpoint)
@@ -138,30 +137,13 @@ def _check_base(folder: Path, checkpoint: Checkpoint) -> None:
                          f"has {checkpoint.fingerprint[:12]}…); name the checkpoint it was trained on.")
 
 
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    path = folder / "adapter_model.safetensors"
-    if path.is_file():
-        try:
-            with safe_open(path, framework="pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}
-        except (SafetensorError, OSError, ValueError) as error:
-            raise InputError(f"adapter: {path} is not a whole safetensors file ({error}); save the adapter "
-                             "again.") from error
-    path = folder / "adapter_model.bin"
-    if not path.is_file():
+def _read_factors(folder: Path) -> dict[str, Tensor]:
+    files = [folder / "adapter_model.safetensors", folder / "adapter_model.bin"]
+    path = next((path for path in files if path.is_file()), None)
+    if path is None:
         raise InputError(f"adapter: {folder} has no adapter_model.safetensors; save the adapter with peft's "
                          "save_pretrained.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise InputError(f"adapter: {path} holds more than tensors (or is damaged) and was not opened, since a pickle "
-                         "can run code; save the adapter as safetensors.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise InputError(f"adapter: {path} is truncated or not a torch file; save the adapter as "
-                         "safetensors.") from error
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(f"adapter: {path} is not a state_dict of tensors; save the adapter as safetensors.")
-    return content
+    return read_tensors(path, field="adapter")[0]
 
 
 def _pair(folder: Path, tensors: dict[str, Tensor]) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, str]]:
