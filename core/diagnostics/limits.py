@@ -29,7 +29,8 @@ def _rank(observation: AdapterDelta, samples: int) -> list[str]:
     rank, pixels = first.A.shape
     if rank >= pixels:
         return []
-    equations = sum(factors.A.shape[0] for name, factors in observation.layers.items() if name != "layers.2")
+    hidden = [factors for factors in observation.layers.values() if factors.B.shape[0] > 1]  # one logit says little
+    equations = sum(factors.A.shape[0] for factors in hidden)
     text = (f"Rank {rank}: each sample is known by {equations} linear measurements for {pixels} pixels; between them "
             "the images are fixed only by the activation patterns, which a gradient-based search finds in part.")
     if rank < samples:

@@ -121,14 +121,14 @@ class AttackConfig(RunConfig):
         group="expert")
     known_steps: int | None = knob(None, help="Known number T of fine-tuning steps, for files made elsewhere; empty "
                                    "is unknown.", ge=1, group="expert")
-    restarts: int = knob(8, help="Restarts R, computed as one batch; the one with the smallest residual wins.",
+    restarts: int = knob(16, help="Restarts R, computed as one batch; the one with the smallest residual wins.",
                          scale="log", ge=1, le=256)
-    iterations: int = knob(1000, help="Most optimiser steps of the attack.", unit="steps", scale="log", ge=1,
+    iterations: int = knob(1500, help="Most optimiser steps of the attack.", unit="steps", scale="log", ge=1,
                            le=1_000_000)
     max_seconds: float | None = knob(None, help="Stop after so many seconds; empty is no limit.", unit="s", gt=0)
     optimizer: Literal["adam", "sgd"] = knob("adam", help="Optimiser of images and coefficients; sgd has momentum "
                                              "0.9 as in the paper.", source="Haim et al. 2022: SGD, momentum 0.9")
-    lr_x: float = knob(0.02, help="Learning rate of the images: with adam, the change of a typical pixel in a step.", scale="log", ge=1e-6, le=10.0)
+    lr_x: float = knob(0.05, help="Learning rate of the images: with adam, the change of a typical pixel in a step.", scale="log", ge=1e-6, le=10.0)
     lr_coefficients: float = knob(0.05, help="Learning rate of the log-coefficients (the Lagrange multipliers).",
                                   scale="log", ge=1e-6, le=10.0)
     lr_schedule: Literal["cosine", "constant"] = knob(

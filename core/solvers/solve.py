@@ -20,7 +20,7 @@ from core.solvers.protocol import FirstOrder, Reconstruction, Status
 from core.solvers.search_space import SearchSpace
 
 CHECKPOINT_SECONDS = 5.0
-SNAPSHOTS = 100  # at most, over a whole run: enough to scrub through, few enough to keep
+SNAPSHOTS = 100  # evenly over a run, and as many as half more at its beginning, where images change fastest
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ class _Watch:
         row |= self._flips(candidate, leader)
         self.monitor.record(search.step, **row, relu_alpha=self.plan.relu_alpha(search.step), best_restart=leader,
                             coefficients=candidate.lam[leader].tolist(), restart_losses=residuals["residual"].tolist())
-        if search.step - self.snapped >= self.snapshot_every or search.step == self.plan.iterations:
+        gap = min(self.snapshot_every, max(self.plan.record_every, search.step // 10))
+        if search.step - self.snapped >= gap or search.step == self.plan.iterations:
             self.snapped = search.step
             self.monitor.snapshot(search.step, candidate.x[leader].clamp(0, 1))
         return Status.CONVERGED if float(search.best_residual.min()) < self.plan.tolerance else None

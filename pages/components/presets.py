@@ -28,7 +28,7 @@ NOTES = {
     ("finetune", "One full-rank step"): "One SGD step, full rank: the adapter holds the whole gradient.",
     ("finetune", "Rank 8"): "One SGD step through rank 8, as most people would publish it.",
     ("finetune", "NTK, T = 100"): "A hundred small steps: do the features stay frozen?",
-    ("attack", "Demo"): "Adam, 8 restarts: a minute or two on two cores.",
+    ("attack", "Demo"): "Adam, 16 restarts: about a minute on two cores.",
     ("attack", "Quick look"): "A few hundred steps, to see images begin to form.",
     ("attack", "As published"): "SGD with momentum, plain residuals and a fixed α of 149.87, as in Haim et al. 2022.",
 }
