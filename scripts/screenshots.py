@@ -50,6 +50,8 @@ def settle(page: Page) -> None:
     page.locator("[data-testid=stHeading]").first.wait_for(timeout=60_000)
     page.wait_for_function("() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
                            ".every(chart => chart.querySelector('.main-svg'))", timeout=60_000)
+    # A fresh server sends the code of each kind of widget at its first use; until then a grey bar stands in.
+    page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')", timeout=60_000)
     page.wait_for_timeout(700)  # plots and images fade in
 
 
