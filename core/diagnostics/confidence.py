@@ -17,9 +17,7 @@ def confidence(candidate: Candidate, residual: Tensor, best: int) -> list[float]
     With no other good restart only the first factor is left.
     """
     fit = (1 - residual[best].clamp(0, 1).sqrt()).item()
-    good = [index for index in range(len(residual))
-            if index != best and residual[index].isfinite()
-            and residual[index] <= GOOD_WITHIN * residual[best].clamp(min=1e-12)]
+    good = [index for index in near_best(residual, best) if index != best]
     # clipped, as the reconstruction is: what lies outside the box is never shown
     flat = candidate.x.cpu().double().clamp(0, 1).flatten(2)
     flat = flat - flat.mean(-1, keepdim=True)
@@ -37,6 +35,7 @@ def confidence(candidate: Candidate, residual: Tensor, best: int) -> list[float]
     return values
 
 
-def spread_of_restarts(residual: Tensor, best: int) -> int:
-    """How many restarts explain the update nearly as well as the best, itself included."""
-    return int((torch.nan_to_num(residual, nan=float("inf")) <= GOOD_WITHIN * residual[best].clamp(min=1e-12)).sum())
+def near_best(residual: Tensor, best: int) -> list[int]:
+    """Restarts that explain the update nearly as well as the best, itself included."""
+    bound = GOOD_WITHIN * residual[best].clamp(min=1e-12)
+    return torch.nonzero(residual.isfinite() & (residual <= bound)).flatten().tolist()

@@ -1,22 +1,21 @@
 """From an attack's config to its files: observation, search, report; then, apart from it, the score."""
 
 import math
-import os
 import time
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from core.compute import choose, set_threads
-from core.diagnostics.confidence import confidence, spread_of_restarts
+from core.compute import choose
+from core.diagnostics.confidence import confidence, near_best
 from core.diagnostics.limits import limits
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
 from core.jobs.inputs import load_victim
 from core.metrics.matching import match
 from core.models.checkpoint import load_checkpoint
-from core.objectives.ntk import NTKStationarity
+from core.objectives.ntk import NTKStationarity, signed
 from core.priors.penalties import Box, Penalty, Sparsity, TotalVariation
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
@@ -40,19 +39,19 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     """Attack and report; a stopped or timed-out attack reports its best images so far.
 
     Writes ``reconstruction.safetensors`` (x [N, C, H, W] in [0, 1]), ``result.safetensors`` (all restarts),
-    pictures, and ``report.json`` last. Where the victim is a run of ours the truth is read again after the
-    search, for the score alone.
+    pictures, and ``report.json`` last. Where the victim is a run of ours its images go to the score and to
+    ``truth.png``; objective and solver get the observation alone.
     """
     began = time.monotonic()
     compute = choose(device=config.device, precision=config.precision)
-    threads = set_threads(int(os.environ.get("AFTERIMAGE_SLOTS", "1")))
     victim = load_victim(run, config.finetune) if config.finetune else None
     observation = observe(victim, config.threat) if victim else _observe_files(config)
     if victim:
         _check_nothing_given(config)
         write_atomic(run.file("truth.png"), grid_png(victim.x))
     samples, found_by = _samples(observation)
-    recorder.log(f"Threat {observation.threat.level}. {found_by} {compute.describe()}, {threads} threads.")
+    recorder.log(f"Threat {observation.threat.level}. {found_by} {compute.describe()}, "
+                 f"{torch.get_num_threads()} threads.")
 
     objective = NTKStationarity(observation, samples=samples, whitening=config.whitening, compute=compute)
     threat = observation.threat
@@ -70,7 +69,7 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
                            method=FIRST_ORDER[config.optimizer](), plan=plan, monitor=recorder)
     recorder.log(reconstruction.status.value)
     _write_images(run, reconstruction)
-    score = _score(run, reconstruction.x, victim)
+    score = _score(reconstruction.x, victim)
     report = {**_report(observation, reconstruction, samples, found_by), "score": score,
               "seconds": run.status().seconds}
     write_json(run.file("report.json"), finite(report))
@@ -143,16 +142,16 @@ def _report(observation: AdapterDelta, reconstruction: Reconstruction, samples: 
         "labels": candidate.labels[best].tolist(),
         "labels_found_by": "known" if observation.threat.labels is not None else
         "smallest residual among the restarts' label patterns",
-        "coefficients": torch.where(candidate.labels[best] > 0, candidate.lam[best], -candidate.lam[best]).tolist(),
+        "coefficients": signed(candidate)[best].tolist(),
         "iterations": reconstruction.iterations, "restarts": len(residual), "best_restart": best,
-        "restarts_near_best": spread_of_restarts(residual, best),
+        "restarts_near_best": len(near_best(residual, best)),
         "residuals": {name: float(value[best]) for name, value in reconstruction.residuals.items()},
         "confidence": confidence(candidate, residual, best),
         "limits": limits(observation, reconstruction, samples=samples)}
 
 
-def _score(run: Run, x: Tensor, victim: Victim | None) -> dict[str, Any] | None:
-    """All targets, matched once; the picture beside the reconstruction is put into its order."""
+def _score(x: Tensor, victim: Victim | None) -> dict[str, Any] | None:
+    """All targets, matched once; None where the truth is not ours to know."""
     if victim is None:
         return None
     score = match(x.cpu(), victim.x.float())

@@ -1,12 +1,11 @@
 """From a pretraining run's config to its files: data, network, training, checkpoint, report."""
 
-import os
 import time
 from typing import Any
 
 import torch
 
-from core.compute import choose, set_threads
+from core.compute import choose
 from core.data.datasets import load_digits
 from core.data.problems import OddEven, accuracy
 from core.files import finite, write_json
@@ -29,14 +28,14 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     """Train a base; writes ``result.safetensors`` and ``report.json``, at a stop too: a stopped base is a base."""
     earlier, began = run.status().seconds, time.monotonic()  # of attempts before this one
     compute = choose(device=config.device, precision=config.precision)
-    threads = set_threads(int(os.environ.get("AFTERIMAGE_SLOTS", "1")))
     # "auto" is settled at the first attempt: a resumed run keeps its data, even if a download has become possible.
     data = load_digits(run.status().summary.get("data_source", config.data_source))
     recorder.summary(data_source=data.source)
     problem = OddEven(data)
     indices = problem.select_training(config.samples_per_class)
     images, labels = problem.images(indices), problem.labels[indices]
-    recorder.log(f"{len(indices)} training digits. {data.description}. {compute.describe()}, {threads} threads.")
+    recorder.log(f"{len(indices)} training digits. {data.description}. {compute.describe()}, "
+                 f"{torch.get_num_threads()} threads.")
 
     network = new_network(config, images)
     network.to(device=compute.device, dtype=compute.dtype)

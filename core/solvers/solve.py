@@ -87,7 +87,7 @@ class _Search:
                   for name, tensor in state.items()}
         return {"coordinates": self.coordinates, "candidate.lam": self.candidate.lam, "best.x": self.best.x,
                 "best.lam": self.best.lam, "best_residual": self.best_residual, "alive": self.alive,
-                "labels": self.candidate.labels, **states}
+                **states}
 
     def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
         def like(name: str, present: Tensor) -> Tensor:
