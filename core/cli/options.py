@@ -15,7 +15,7 @@ from core.runs.config import RunConfig, parse_config
 PREFIX = "knob:"  # keeps the options of knobs apart from --config, --set and --out
 # Documented names that are shorter than the knob's own.
 ALIASES = {"known_learning_rate": "--learning-rate", "known_steps": "--steps"}
-PLANNED_METHODS = ("kkt", "algebraic", "inversion")
+PLANNED_METHODS = ("inversion",)
 
 
 def add_knobs(parser: argparse.ArgumentParser, model: type[RunConfig]) -> None:

@@ -1,88 +1,64 @@
-"""From an attack's config to its files: observation, search, report; then, apart from it, the score."""
+"""From an attack's config to its files: observation, method, report; then, apart from it, the score."""
 
-import math
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from core.compute import choose
-from core.diagnostics.confidence import confidence, near_best
-from core.diagnostics.limits import limits
+from core.attacks import auto, ntk
+from core.attacks.outcome import Outcome
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
 from core.jobs.inputs import load_victim
 from core.metrics.matching import match
 from core.models.checkpoint import load_checkpoint
-from core.objectives.ntk import NTKStationarity, signed
-from core.priors.penalties import Box, Penalty, Sparsity, TotalVariation
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
-from core.solvers.first_order import FIRST_ORDER
-from core.solvers.initial import draw_start
-from core.solvers.protocol import Reconstruction
-from core.solvers.search_space import pixels, row_space
-from core.solvers.solve import Plan, solve
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta
 from core.threat.observe import Victim, observe
-from core.threat.spectrum import count_samples
 from core.training.adapters import load_adapter
 from core.viz.images import grid_png
 
-LOW_RANK_PRIOR = 1e-3  # measured at ranks 8 and 128: 1e-2 blurs, 0 leaves noise
+METHODS: dict[str, Callable[..., Outcome]] = {"ntk": ntk.attack}
 
 
 def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     """Attack and report; a stopped or timed-out attack reports its best images so far.
 
-    Writes ``reconstruction.safetensors`` (x [N, C, H, W] in [0, 1]), ``result.safetensors`` (all restarts),
-    pictures, and ``report.json`` last. Where the victim is a run of ours its images go to the score and to
-    ``truth.png``; objective and solver get the observation alone.
+    Writes ``reconstruction.safetensors`` (x [N, C, H, W] in [0, 1]), ``result.safetensors`` (the method's
+    tensors), pictures, and ``report.json`` last. Where the victim is a run of ours its images go to the score
+    and to ``truth.png``; the attack gets the observation alone.
     """
     began = time.monotonic()
-    compute = choose(device=config.device, precision=config.precision)
+    if config.method not in ("auto", *METHODS):
+        raise InputError(f"method: {config.method} is not built yet; the methods that exist are auto, "
+                         f"{', '.join(METHODS)}.")
     victim = load_victim(run, config.finetune) if config.finetune else None
     observation = observe(victim, config.threat) if victim else _observe_files(config)
     if victim:
         _check_nothing_given(config)
         write_atomic(run.file("truth.png"), grid_png(victim.x))
-    samples, found_by = _samples(observation)
-    recorder.log(f"Threat {observation.threat.level}. {found_by} {compute.describe()}, "
-                 f"{torch.get_num_threads()} threads.")
-
-    objective = NTKStationarity(observation, samples=samples, whitening=config.whitening, compute=compute)
-    threat = observation.threat
-    space = pixels(objective.surrogate.network.input_mean) if config.search == "pixels" else \
-        row_space(objective, compute=compute)
-    start = draw_start(objective, space, samples=samples, restarts=config.restarts, labels=threat.labels,
-                       coefficients=threat.coefficients, init_scale=config.init_scale, seed=config.seed,
-                       compute=compute)
-    plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
-                lr_schedule=config.lr_schedule, relu_alpha_start=config.relu_alpha_start,
-                relu_alpha_end=config.relu_alpha_end, fixed_lam=threat.coefficients is not None,
-                tolerance=config.tolerance, record_every=config.record_every,
-                max_seconds=(config.max_seconds or math.inf) - (time.monotonic() - began))
-    reconstruction = solve(objective, _penalties(config, observation), space=space, start=start,
-                           method=FIRST_ORDER[config.optimizer](), plan=plan, monitor=recorder)
-    recorder.log(reconstruction.status.value)
-    _write_images(run, reconstruction)
-    score = _score(reconstruction.x, victim)
-    report = {**_report(observation, reconstruction, samples, found_by), "score": score,
-              "seconds": run.status().seconds}
-    write_json(run.file("report.json"), finite(report))
-    recorder.summary(residual=report["residuals"]["residual"], samples=samples, method="ntk",
+    outcome = _attack(observation, config, recorder, began)
+    recorder.log(outcome.status.value)
+    _write(run, outcome)
+    score = _score(outcome.x, victim)
+    write_json(run.file("report.json"), finite({**_report(observation, outcome), "score": score,
+                                                "seconds": run.status().seconds}))
+    recorder.summary(residual=outcome.residuals["residual"], samples=len(outcome.x), method=outcome.method,
                      threat=observation.threat.level, **({"mean_ssim": score["mean_ssim"]} if score else {}))
 
 
-def _penalties(config: AttackConfig, observation: AdapterDelta) -> list[Penalty]:
-    """The image priors matter where the linear measurements leave pixels open; at full rank they only blur."""
-    first = observation.layers.get("layers.0")
-    default = 0.0 if first is not None and first.A.shape[0] >= first.A.shape[1] else LOW_RANK_PRIOR
-    tv, sparsity = (default if weight is None else weight for weight in (config.tv_weight, config.sparsity_weight))
-    return [Box(config.box_weight), TotalVariation(tv), Sparsity(sparsity)]
+def _attack(observation: AdapterDelta, config: AttackConfig, recorder: Recorder, began: float) -> Outcome:
+    if config.method != "auto":
+        return METHODS[config.method](observation, config, recorder, began=began)
+    name, reason = auto.choose(observation, config)
+    recorder.log(f"Method {name}. {reason}")
+    return replace(METHODS[name](observation, config, recorder, began=began), reason=reason)
 
 
 def _observe_files(config: AttackConfig) -> AdapterDelta:
@@ -112,42 +88,22 @@ def _check_nothing_given(config: AttackConfig) -> None:
                              "threat level decides what is known. Leave it empty.")
 
 
-def _samples(observation: AdapterDelta) -> tuple[int, str]:
-    if observation.threat.samples is not None:
-        count = observation.threat.samples
-        return count, f"N = {count} is known."
-    found = count_samples(observation)
-    return found.samples, found.explanation
+def _write(run: Run, outcome: Outcome) -> None:
+    write_tensors(run.file("result.safetensors"), outcome.tensors)
+    write_tensors(run.file("reconstruction.safetensors"), {"x": outcome.x.float()})
+    write_atomic(run.file("reconstruction.png"), grid_png(outcome.x))
+    for name, picture in outcome.pictures.items():
+        write_atomic(run.file(name), picture)
 
 
-def _write_images(run: Run, reconstruction: Reconstruction) -> None:
-    candidate, x = reconstruction.candidate, reconstruction.x
-    write_tensors(run.file("result.safetensors"), {
-        "x": candidate.x.float(), "labels": candidate.labels, "lam": candidate.lam,
-        "residuals": reconstruction.residuals["residual"], "best": torch.tensor(reconstruction.best)})
-    write_tensors(run.file("reconstruction.safetensors"), {"x": x.float()})
-    write_atomic(run.file("reconstruction.png"), grid_png(x))
-    order = reconstruction.residuals["residual"].argsort().tolist()
-    write_atomic(run.file("restarts.png"), grid_png(candidate.x[order].flatten(0, 1), columns=x.shape[0]))
-
-
-def _report(observation: AdapterDelta, reconstruction: Reconstruction, samples: int, found_by: str) -> dict[str, Any]:
-    best, candidate = reconstruction.best, reconstruction.candidate
-    residual = reconstruction.residuals["residual"]
+def _report(observation: AdapterDelta, outcome: Outcome) -> dict[str, Any]:
     return {
-        "method": "ntk", "method_reason": "The released update is a LoRA adapter: the NTK objective explains it as a "
-        "sum of tangent features at the base.",
-        "status": reconstruction.status.name.lower(), "status_message": reconstruction.status.value,
-        "threat": observation.threat.level, "samples": samples, "samples_found_by": found_by,
-        "labels": candidate.labels[best].tolist(),
-        "labels_found_by": "known" if observation.threat.labels is not None else
-        "smallest residual among the restarts' label patterns",
-        "coefficients": signed(candidate)[best].tolist(),
-        "iterations": reconstruction.iterations, "restarts": len(residual), "best_restart": best,
-        "restarts_near_best": len(near_best(residual, best)),
-        "residuals": {name: float(value[best]) for name, value in reconstruction.residuals.items()},
-        "confidence": confidence(candidate, residual, best),
-        "limits": limits(observation, reconstruction, samples=samples)}
+        "method": outcome.method, "method_reason": outcome.reason,
+        "status": outcome.status.name.lower(), "status_message": outcome.status.value,
+        "threat": observation.threat.level, "samples": len(outcome.x), "samples_found_by": outcome.samples_found_by,
+        "labels": outcome.labels.tolist(), "labels_found_by": outcome.labels_found_by,
+        "coefficients": outcome.coefficients.tolist(), **outcome.facts, "residuals": outcome.residuals,
+        "confidence": outcome.confidence, "limits": outcome.limits}
 
 
 def _score(x: Tensor, victim: Victim | None) -> dict[str, Any] | None:

@@ -107,7 +107,8 @@ class AttackConfig(RunConfig):
                          "files made elsewhere.")
     checkpoint: str = knob("", help="Base checkpoint (.safetensors or .pth), for files made elsewhere.")
     adapter: str = knob("", help="peft adapter folder, for files made elsewhere.")
-    method: Literal["auto", "ntk"] = knob("auto", help="Attack; auto takes the NTK objective for an adapter.")
+    method: Literal["auto", "ntk", "kkt", "algebraic"] = knob(
+        "auto", help="Attack; auto takes the one that suits what was released and says why.")
     threat: Literal["oracle", "informed", "released-only"] = knob(
         "informed", help="What the adversary knows of a fine-tuning run. released-only: base and adapter. informed: "
         "also labels, N, T and learning rate. oracle: also the fine-tuning coefficients (a ceiling, not an attack "

@@ -119,7 +119,7 @@ class TestAttack:
         code, _, err = core("attack", "--checkpoint", "a.pth", "--method", method, "--out", tmp_path / "out")
         assert code == 2
         assert one_line(err)
-        assert f"{method} is not built yet; the methods that exist are auto, ntk" in err
+        assert f"{method} is not built yet; the methods that exist are auto, ntk, kkt, algebraic" in err
         assert not (tmp_path / "out").exists()
 
     def test_it_needs_something_to_attack(self, core, tmp_path):
