@@ -25,6 +25,7 @@ class SurrogateFeatures:
 
     inputs: list[Tensor]    # h_l, [..., n_in]
     signals: list[Tensor]   # e_l, [..., n_out]
+    preactivations: list[Tensor]  # z_l, [..., n_out] of each hidden layer
     gates: list[Tensor]     # d_l, [..., n_out] of each hidden layer
     spread: list[Tensor]    # W_{l+1}^T e_{l+1}, the signal before the gate
     relu_alpha: float       # infinity is the exact ReLU
@@ -40,16 +41,17 @@ class Surrogate:
 
     def features(self, x: Tensor, *, relu_alpha: float) -> SurrogateFeatures:
         """Features of images [..., C, H, W]; `relu_alpha` = inf gives the exact ReLU (off at the kink)."""
-        inputs, gates = [self.network.centre(x)], []
+        inputs, preactivations, gates = [self.network.centre(x)], [], []
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             z = torch.nn.functional.linear(inputs[-1], weight, bias)
+            preactivations.append(z)
             gates.append((z > 0).to(z) if relu_alpha == float("inf") else torch.sigmoid(relu_alpha * z))
             inputs.append(torch.relu(z))
         signals, spread = [torch.ones_like(inputs[-1][..., :1])], []
         for weight, gate in zip(reversed(self.weights[1:]), reversed(gates), strict=True):
             spread.append(signals[-1] @ weight)
             signals.append(gate * spread[-1])
-        return SurrogateFeatures(inputs, signals[::-1], gates, spread[::-1], relu_alpha)
+        return SurrogateFeatures(inputs, signals[::-1], preactivations, gates, spread[::-1], relu_alpha)
 
     def pull_back(self, features: SurrogateFeatures, grad_inputs: dict[int, Tensor],
                   grad_signals: dict[int, Tensor]) -> Tensor:
