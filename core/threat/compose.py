@@ -1,0 +1,37 @@
+"""The network that an update makes of its base: theta_0 with the released change added in."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from core.models.mlp import MLP
+from core.threat.observation import AdapterDelta, Factors, Observation, TrainedWeights, WeightDelta
+
+
+def compose(base: MLP, layers: dict[str, Factors]) -> MLP:
+    """A copy of `base` with W_l + scaling * B_l A_l in the adapted layers, summed in float64, rounded once."""
+    return _add(base, {name: factors.scaling * (factors.B.double() @ factors.A.double())
+                       for name, factors in layers.items()}, {})
+
+
+def trained_weights(observation: Observation) -> TrainedWeights:
+    """theta_T of any observation, as an attack on trained weights alone takes it."""
+    if isinstance(observation, AdapterDelta):
+        return TrainedWeights(compose(observation.network, observation.layers), observation.threat,
+                              observation.network)
+    if isinstance(observation, WeightDelta):
+        network = _add(observation.network, observation.layers, observation.biases)
+        return TrainedWeights(network, observation.threat, observation.network)
+    return observation
+
+
+def _add(base: MLP, weights: dict[str, Tensor], biases: dict[str, Tensor]) -> MLP:
+    """`base` is left as it is; keys are ``layers.i``."""
+    network = copy.deepcopy(base).requires_grad_(False)
+    with torch.no_grad():
+        for changes, kind in ((weights, "weight"), (biases, "bias")):
+            for name, change in changes.items():
+                parameter = network.get_parameter(f"{name}.{kind}")
+                parameter.copy_(parameter.double() + change.double())
+    return network
