@@ -1,7 +1,8 @@
 """What a threat releases. Ground truth is never an attribute of an observation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from core.models.mlp import MLP
@@ -34,6 +35,13 @@ class WeightDelta:
     layers: dict[str, Tensor]   # [n_out, n_in]
     biases: dict[str, Tensor]   # [n_out]; a layer without a bias, or whose bias did not change, has no entry
     threat: ThreatModel
+    # Spectral norm that rounding of the stored weights alone may have, by layer; it does not shrink with the update.
+    noise: dict[str, float] = field(default_factory=dict)
+
+    def matrix(self, name: str) -> Tensor:
+        """[dW | db] of a layer, [n_out, n_in + 1], or dW alone: sum_i k_i e_i (h_i, 1)^T in the NTK regime."""
+        bias = self.biases.get(name)
+        return self.layers[name] if bias is None else torch.cat([self.layers[name], bias[:, None]], dim=1)
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,26 @@ from torch import Tensor
 
 from core.errors import InputError
 from core.models.mlp import MLP
+from core.threat.delta import weight_delta
 from core.threat.model import ThreatModel
-from core.threat.observation import AdapterDelta, Factors
+from core.threat.observation import AdapterDelta, Factors, WeightDelta
 
 
 @dataclass(frozen=True)
 class Victim:
     """A fine-tuned model with its secrets. Never handed to an objective or a solver."""
 
-    network: MLP
-    layers: dict[str, Factors]
+    network: MLP                 # the base
+    layers: dict[str, Factors]   # of the adapter; {} after full fine-tuning
     x: Tensor              # [N, C, H, W] in [0, 1], the private samples
     labels: Tensor         # [N] in {0, 1}
     coefficients: Tensor   # [N], sum over steps of -lr dL/df_i
     learning_rate: float
     steps: int
+    tuned: MLP | None = None   # after full fine-tuning, the network itself
 
 
-def observe(victim: Victim, level: str) -> AdapterDelta:
+def observe(victim: Victim, level: str) -> AdapterDelta | WeightDelta:
     """What the adversary of a named level gets: released files, and knowledge by level."""
     if level == "released-only":
         threat = ThreatModel()
@@ -33,4 +35,6 @@ def observe(victim: Victim, level: str) -> AdapterDelta:
                              coefficients=victim.coefficients.clone() if level == "oracle" else None)
     else:
         raise InputError(f"threat: {level!r} is not a threat level; choose oracle, informed or released-only.")
+    if victim.tuned is not None:
+        return weight_delta(victim.network, victim.tuned, threat)
     return AdapterDelta(victim.network, victim.layers, threat)

@@ -1,16 +1,17 @@
-"""How many samples an adapter carries: the numerical rank of its B factors and the gap in their spectra.
+"""How many samples an update carries: the numerical rank of its B factors, or of dW, and the gap in their spectra.
 
-At T = 1, B_l = scaling * sum_i k_i e_i (A h_i)^T has rank min(N, r). Later steps and rounding add
+At T = 1, B_l = scaling * sum_i k_i e_i (A h_i)^T has rank min(N, r), and dW_l rank N. Later steps and rounding add
 a tail; N stands at the largest gap above the noise of the stored precision. (DSiRe 2024 counts
 samples from LoRA spectra with a learned classifier; here the rank is read off.)
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from core.threat.observation import AdapterDelta
+from core.threat.observation import AdapterDelta, WeightDelta
 
 # Rounding n x r entries of one size to relative precision eps makes singular values up to about
 # eps * (sqrt(n) + sqrt(r)) / sqrt(n r) of the largest, which is below eps; the factor allows for the
@@ -37,22 +38,33 @@ def noise_floor(B: Tensor) -> float:
     return ROUNDING * torch.finfo(B.dtype).eps
 
 
-def count_samples(observation: AdapterDelta, *, most: int = 64) -> SampleCount:
+def signal(observation: AdapterDelta | WeightDelta) -> Iterator[tuple[str, Tensor, float]]:
+    """Layer by layer: its singular values, largest first, and the size below which they may be rounding.
+
+    Only layers whose rank can tell samples apart: an output layer with one logit has rank 1 whatever N is.
+    """
+    for name, layer in observation.layers.items():
+        matrix = layer.B if isinstance(observation, AdapterDelta) else observation.matrix(name)
+        values = spectrum(matrix)
+        if matrix.shape[0] > 1 and values[0] > 0:
+            floor = noise_floor(matrix) * float(values[0])
+            if isinstance(observation, WeightDelta):
+                floor = max(floor, observation.noise.get(name, 0.0))
+            yield name, values, floor
+
+
+def count_samples(observation: AdapterDelta | WeightDelta, *, most: int = 64) -> SampleCount:
     """N from the hidden layers' spectra: at the largest gap among the signal values (or below them)."""
     found: list[tuple[float, int, int, str]] = []  # gap, N, rank of the adapter, layer
-    for name, factors in observation.layers.items():
-        values = spectrum(factors.B)
-        if values[0] == 0 or len(values) == 0 or factors.B.shape[0] == 1:
-            continue  # an output layer with one logit has rank 1 whatever N is
-        floor = float(noise_floor(factors.B) * values[0])
+    for name, values, floor in signal(observation):
         padded = torch.cat([values.clamp(min=floor), torch.tensor([floor], dtype=values.dtype)])[:most + 1]
         gaps = padded[:-1] / padded[1:]
         index = int(gaps.argmax())
-        found.append((float(gaps[index]), index + 1, min(factors.A.shape[0], *factors.B.shape), name))
+        found.append((float(gaps[index]), index + 1, len(values), name))
     if not found:
-        return SampleCount(1, False, "N = 1 assumed: no hidden layer's adapter shows a spectrum.")
+        return SampleCount(1, False, "N = 1 assumed: no hidden layer's update shows a spectrum.")
     gap, samples, rank, name = max(found, key=lambda item: (item[1], item[0]))
     capped = samples >= rank
-    ending = f"; the adapter's rank is {rank}, so there may be more" if capped else ""
+    ending = f"; the update's rank is at most {rank}, so there may be more" if capped else ""
     return SampleCount(samples, capped, f"N = {samples} from the spectrum of {name}: the largest gap, a factor of "
                        f"{gap:.3g}, stands after {samples} singular value{'s' if samples > 1 else ''}{ending}.")
