@@ -63,7 +63,7 @@ class PretrainConfig(RunConfig):
 
 
 class FinetuneConfig(RunConfig):
-    """Fine-tune a base with LoRA (peft) on private hold-out samples."""
+    """Fine-tune a base, with LoRA (peft) or fully, on private hold-out samples."""
 
     kind: Literal["finetune"] = "finetune"
     base: str = knob(help="Base checkpoint: the id of a pretraining run, or the path of a .safetensors or .pth file.",
@@ -76,12 +76,16 @@ class FinetuneConfig(RunConfig):
     indices: list[int] | None = knob(
         None, help="Exact dataset indices of the private samples (overrides samples and selection). Indices the base "
         "was pretrained on are refused: their coefficients are near 1e-18.", group="expert")
+    adaptation: Literal["lora", "full"] = knob(
+        "lora", help="lora: a peft adapter is trained and released. full: the weights and biases of the layers below "
+        "are trained, and the whole network is released; rank and alpha do not count then.")
     rank: int = knob(1000, help="LoRA rank r. At or above the input width of a layer (784, 1000) it is full rank.",
                      scale="log", ge=1, le=4096)
     alpha: float | None = knob(None, help="LoRA alpha; the update is scaled by alpha / rank. Empty takes alpha = rank, "
                                "so that the scale is 1 at every rank.", scale="log", ge=1e-3, le=1e5)
     layers: list[Literal["layers.0", "layers.1", "layers.2"]] = knob(
-        ["layers.0", "layers.1"], help="Layers that get an adapter.", min_length=1)
+        ["layers.0", "layers.1"], help="Layers that are trained: they get an adapter, or change themselves.",
+        min_length=1)
     optimizer: Literal["sgd", "adamw"] = knob("sgd", help="Optimiser of the fine-tuning.")
     learning_rate: float = knob(
         3e-4, help="Learning rate of the fine-tuning. One full-rank sgd step at 0.0003 lowers the loss by a tenth and "
@@ -91,7 +95,8 @@ class FinetuneConfig(RunConfig):
     batch_size: int = knob(0, help="Samples a step; 0 is full batch.", unit="images", ge=0, le=512)
     weight_decay: float = knob(0.0, help="Weight decay of the optimiser.", ge=0.0, le=1.0, group="expert")
     adapter_dtype: Literal["float32", "float64", "bfloat16"] = knob(
-        "float32", help="Precision in which the adapter is stored; rounding hides weak samples.", group="expert")
+        "float32", help="Precision in which the adapter or the tuned network is stored; rounding hides weak samples, "
+        "in a whole network far more of them.", group="expert")
 
     @property
     def lora_alpha(self) -> float:
@@ -100,17 +105,19 @@ class FinetuneConfig(RunConfig):
 
 
 class AttackConfig(RunConfig):
-    """Reconstruct private samples from a published adapter."""
+    """Reconstruct private samples from a published adapter or network."""
 
     kind: Literal["attack"] = "attack"
     finetune: str = knob("", help="Victim: the id of a fine-tuning run of this laboratory. Leave empty to attack "
                          "files made elsewhere.")
     checkpoint: str = knob("", help="Base checkpoint (.safetensors or .pth), for files made elsewhere.")
     adapter: str = knob("", help="peft adapter folder, for files made elsewhere.")
+    tuned: str = knob("", help="Fully fine-tuned checkpoint (.safetensors or .pth) in the place of an adapter, for "
+                      "files made elsewhere.")
     method: Literal["auto", "ntk", "kkt", "algebraic"] = knob(
         "auto", help="Attack; auto takes the one that suits what was released and says why.")
     threat: Literal["oracle", "informed", "released-only"] = knob(
-        "informed", help="What the adversary knows of a fine-tuning run. released-only: base and adapter. informed: "
+        "informed", help="What the adversary knows of a fine-tuning run. released-only: the published files. informed: "
         "also labels, N, T and learning rate. oracle: also the fine-tuning coefficients (a ceiling, not an attack "
         "claim). Of files made elsewhere, what you give below is known and nothing else.")
     samples: int | None = knob(None, help="Known number N of private samples, for files made elsewhere; empty is "
@@ -140,6 +147,9 @@ class AttackConfig(RunConfig):
                                  "geometrically.", scale="log", ge=1.0, le=1e6)
     whitening: float = knob(1.0, help="0: plain relative residual, in which the strongest sample hides the others; "
                             "1: every singular direction of the update weighs alike.", ge=0.0, le=1.0)
+    features: Literal["base", "both"] = knob(
+        "base", help="ntk: tangent features at the base alone, exact after one step; or the mean of those at the base "
+        "and at the fine-tuned weights, for many steps.", group="expert", source="Loo et al. 2024")
     box_weight: float = knob(1.0, help="Weight of the penalty on pixels outside [0, 1].", ge=0.0, le=1e4)
     tv_weight: float | None = knob(None, help="Weight of the total variation of an image. Empty: 0.001 where the first "
                                    "adapter's rank is below the number of pixels, else 0.", ge=0.0, le=10.0)
