@@ -1,4 +1,4 @@
-"""The NTK objective in its plainest form: autograd twice, matrices multiplied out.
+"""The objectives in their plainest form: autograd twice, matrices multiplied out.
 
 Slow and obvious. Tests hold the hand-written gradients against it, `benchmarks.ntk_step` times them
 against it.
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from core.candidate import Candidate
+from core.models.mlp import MLP
 from core.threat.observation import AdapterDelta
 
 
@@ -65,3 +66,27 @@ def _relative(observed: Tensor, explained: Tensor, samples: int, whitening: floa
 
     kept = Q @ torch.diag(S) @ V.T
     return (root(Q) @ (kept - explained) @ root(V)).square().sum() / (root(Q) @ kept @ root(V)).square().sum()
+
+
+def kkt_value(network: MLP, candidate: Candidate, *, relu_alpha: float, residual: str) -> Tensor:
+    """The residual of Haim et al. 2022 for each restart, [R]; differentiable in candidate.x and .lam.
+
+    "published" is their sum over all parameters, "relative" divides each layer by its norm and averages.
+    """
+    parameters = [[parameter.detach().requires_grad_() for parameter in layer.parameters()]
+                  for layer in network.layers]
+    values = []
+    for x, labels, lam in zip(candidate.x, candidate.labels, candidate.lam, strict=True):
+        h = network.centre(x)
+        for index, own in enumerate(parameters):
+            h = torch.nn.functional.linear(h, *own)
+            if index < len(parameters) - 1:
+                h = ModifiedReLU.apply(h, relu_alpha)
+        total = (torch.where(labels > 0, lam, -lam) * h.squeeze(-1)).mean()
+        parts = []
+        for own in parameters:
+            explained = torch.autograd.grad(total, own, create_graph=True)
+            left = sum((p - g).square().sum() for p, g in zip(own, explained, strict=True))
+            parts.append(left if residual == "published" else left / sum(p.square().sum() for p in own))
+        values.append(torch.stack(parts).sum() / (1 if residual == "published" else len(parts)))
+    return torch.stack(values)

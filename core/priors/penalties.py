@@ -10,13 +10,14 @@ SMOOTHING = 1e-2  # of absolute values, in grey levels: keeps their gradients fi
 
 
 class Penalty(Protocol):
-    """Named, weighted, and blind to anything but the images."""
+    """Named, weighted, and blind to anything but the one part of a candidate that it judges."""
 
     name: str
     weight: float
+    judges: str  # "x" or "lam", an attribute of `Candidate`
 
-    def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Unweighted value [R] (mean over the N samples) and its gradient, for x [R, N, C, H, W]."""
+    def evaluate(self, variable: Tensor) -> tuple[Tensor, Tensor]:
+        """Unweighted value [R] (mean over the N samples) and its gradient, for x [R, N, C, H, W] or lam [R, N]."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Box:
 
     weight: float
     name: str = "box"
+    judges: str = "x"
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         outside = x - x.clamp(0, 1)
@@ -38,6 +40,7 @@ class Sparsity:
 
     weight: float
     name: str = "sparsity"
+    judges: str = "x"
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         samples = x.shape[1]
@@ -51,6 +54,7 @@ class TotalVariation:
 
     weight: float
     name: str = "tv"
+    judges: str = "x"
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         samples = x.shape[1]
@@ -64,3 +68,18 @@ class TotalVariation:
             gradient.narrow(axis, 1, length).add_(slope)
             gradient.narrow(axis, 0, length).sub_(slope)
         return value, gradient
+
+
+@dataclass(frozen=True)
+class MinLambda:
+    """Squared shortfall of the multipliers below `least` (Haim et al. 2022): a candidate must count."""
+
+    weight: float
+    least: float
+    name: str = "min_lambda"
+    judges: str = "lam"
+
+    def evaluate(self, lam: Tensor) -> tuple[Tensor, Tensor]:
+        short = (self.least - lam).clamp(min=0)
+        samples = lam.shape[1]
+        return short.square().sum(1) / samples, -2 / samples * short

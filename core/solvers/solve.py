@@ -133,11 +133,9 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
         if status is not None:
             break
         evaluation = objective.evaluate(search.candidate, relu_alpha=plan.relu_alpha(search.step))
-        grad_x = evaluation.grad_x
-        for penalty in penalties:
-            if penalty.weight:
-                grad_x = grad_x + penalty.weight * penalty.evaluate(search.candidate.x)[1]
-        search.advance(grad_x, evaluation.grad_log_lam, plan)
+        slopes = _slopes(penalties, search.candidate)
+        search.advance(evaluation.grad_x + slopes["x"],
+                       evaluation.grad_log_lam + slopes["lam"] * search.candidate.lam, plan)  # d/dlog(lam)
         monitor.progress(search.step, plan.iterations)
         if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             saved_at = time.monotonic()
@@ -149,6 +147,15 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
     ranked = torch.where(search.best_residual.isfinite(), search.best_residual, math.inf)
     dead = torch.nonzero(~search.alive).flatten().tolist()
     return Reconstruction(search.best, residuals, int(ranked.argmin()), status, search.step, search.seconds, dead)
+
+
+def _slopes(penalties: list[Penalty], candidate: Candidate) -> dict[str, Tensor | float]:
+    """Weighted sums of the penalties' gradients, by what they judge."""
+    slopes: dict[str, Tensor | float] = {"x": 0.0, "lam": 0.0}
+    for penalty in penalties:
+        if penalty.weight:
+            slopes[penalty.judges] += penalty.weight * penalty.evaluate(getattr(candidate, penalty.judges))[1]
+    return slopes
 
 
 def _save(search: _Search, monitor: Monitor) -> None:
@@ -188,7 +195,7 @@ class _Watch:
     def _loss(self, evaluation: Evaluation, penalties: list[Penalty], candidate: Candidate,
               leader: int) -> dict[str, float]:
         """The loss of the leading restart and what each penalty contributes to it, weight included."""
-        parts = {penalty.name: penalty.weight * float(penalty.evaluate(candidate.x)[0][leader])
+        parts = {penalty.name: penalty.weight * float(penalty.evaluate(getattr(candidate, penalty.judges))[0][leader])
                  for penalty in penalties}
         return {"loss": float(evaluation.value[leader]) + sum(parts.values()), **parts}
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from core.priors.penalties import Box, Sparsity, TotalVariation
+from core.priors.penalties import Box, MinLambda, Sparsity, TotalVariation
 
 
 def images(seed: int = 0) -> torch.Tensor:
@@ -9,20 +9,28 @@ def images(seed: int = 0) -> torch.Tensor:
     return torch.randn(3, 2, 1, 6, 5, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("penalty", [Box(1.0), Sparsity(1.0), TotalVariation(1.0)])
+PENALTIES = [Box(1.0), Sparsity(1.0), TotalVariation(1.0), MinLambda(1.0, 0.4)]
+
+
+def judged(penalty) -> torch.Tensor:
+    """A random variable of the kind that the penalty judges."""
+    return images() if penalty.judges == "x" else images()[..., 0, 0, 0].abs()
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
 def test_gradient_is_autograds(penalty):
-    x = images().requires_grad_()
-    value, gradient = penalty.evaluate(x)
-    expected = torch.autograd.grad(value.sum(), x)[0]
+    variable = judged(penalty).requires_grad_()
+    value, gradient = penalty.evaluate(variable)
+    expected = torch.autograd.grad(value.sum(), variable)[0]
     assert value.shape == (3,)
     assert torch.allclose(gradient, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("penalty", [Box(1.0), Sparsity(1.0), TotalVariation(1.0)])
+@pytest.mark.parametrize("penalty", PENALTIES)
 def test_restarts_do_not_see_each_other(penalty):
-    x = images()
-    value, gradient = penalty.evaluate(x)
-    alone = penalty.evaluate(x[1:2])
+    variable = judged(penalty)
+    value, gradient = penalty.evaluate(variable)
+    alone = penalty.evaluate(variable[1:2])
     assert torch.equal(value[1:2], alone[0])
     assert torch.equal(gradient[1:2], alone[1])
 
@@ -46,3 +54,10 @@ def test_sparsity_is_the_sum_of_the_pixels_of_an_image():
     assert Sparsity(1.0).evaluate(x)[0].item() == 0
     x[0, 0, 0, 0, 0] = 1.0
     assert Sparsity(1.0).evaluate(x)[0].item() == pytest.approx(0.5, rel=0.02)  # 1 in one of two images
+
+
+def test_multipliers_are_pushed_up_to_the_least_and_no_further():
+    lam = torch.tensor([[0.1, 0.5, 2.0], [0.4, 0.4, 0.4]])
+    value, gradient = MinLambda(1.0, 0.4).evaluate(lam)
+    assert value.tolist() == pytest.approx([0.03, 0.0])  # 0.3 squared, of three
+    assert gradient.tolist() == [pytest.approx([-0.2, 0.0, 0.0]), [0.0, 0.0, 0.0]]

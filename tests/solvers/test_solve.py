@@ -8,7 +8,7 @@ import torch
 from core.candidate import Candidate
 from core.monitor import Silent
 from core.objectives.protocol import Evaluation
-from core.priors.penalties import Box
+from core.priors.penalties import Box, MinLambda
 from core.solvers.first_order import SGD, Adam
 from core.solvers.initial import Start
 from core.solvers.protocol import Status
@@ -153,3 +153,11 @@ def test_a_long_run_keeps_few_snapshots_most_of_them_early():
     assert steps[-1] == 1000
     assert 985 <= steps[-2] < 1000
     assert len(notes.rows) == 1001
+
+
+def test_a_penalty_on_the_multipliers_moves_them_and_is_reported():
+    """The bowl alone wants lam = 1 (log^2 lam); the last row tells where both together ended."""
+    notes = Notes()
+    solve(Bowl(), [MinLambda(100.0, 2.0)], space=SPACE, start=start(), method=Adam(), plan=PLAN, monitor=notes)
+    assert notes.rows[-1]["coefficients"][0] == pytest.approx(2.0, abs=0.05)
+    assert notes.rows[0]["min_lambda"] == pytest.approx(100 * 1.5**2)

@@ -1,0 +1,173 @@
+"""Stationarity of a trained network: its weights as a sum of its own tangent features (Haim et al. 2022).
+
+A homogeneous network trained to a small loss nears a KKT point of the maximum-margin problem, where every
+parameter is a combination of the samples' gradients there (Lyu and Li 2020; Haim et al. 2022):
+
+    theta = sum_i k_i grad f(x_i; theta),    k_i = y_i lam_i / N,  lam_i >= 0,  N the number of candidates
+
+(1/N as in the published code: lam stays near 1 whatever the number of candidates). A layer with its bias is the
+matrix M_l = [W_l | b_l], and a feature is e_i [h_i; 1]^T, so that
+
+    ||M_l - sum_i k_i e_i [h_i; 1]^T||^2 = ||M_l||^2 - 2 sum_i k_i e_i . z_i + sum_ij k_i k_j (e_i . e_j)(h_i . h_j + 1)
+
+with z_i = W_l h_i + b_l, the pre-activation: no matrix of the size of a layer is ever formed.
+"""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.candidate import Candidate
+from core.compute import Compute
+from core.errors import InputError
+from core.objectives.ntk import EXACT, signed
+from core.objectives.protocol import Evaluation
+from core.objectives.surrogate import Surrogate, SurrogateFeatures
+from core.threat.observation import TrainedWeights
+from core.threat.span import input_span
+
+
+@dataclass(frozen=True)
+class _Products:
+    """One layer's share: its relative residual is 1 - 2 linear + quadratic."""
+
+    gram_e: Tensor   # [R, N, N]
+    gram_h: Tensor   # [R, N, N], the bias' constant input included
+    cross: Tensor    # [R, N], e_i . z_i: of each feature with the layer's weights
+    mixed: Tensor    # [R, N], of each feature with the whole sum
+
+
+class KKTStationarity:
+    """Objective on `TrainedWeights`; raises `InputError` where there is nothing to explain.
+
+    `residual` weighs the layers. "relative": each by its own norm, the mean of the layers. "published": the
+    unscaled sum, in which layers count by their squared norm; its value is then no share, but `residuals` are.
+    `layers` limits it to some layers, ``layers.i``; None takes all.
+    """
+
+    def __init__(self, observation: TrainedWeights, *, compute: Compute, residual: str = "relative",
+                 layers: list[str] | None = None) -> None:
+        network = observation.network
+        self.compute = compute
+        norms = _squared_norms(network)
+        names = [f"layers.{level}" for level in range(len(norms))]
+        if missing := [name for name in layers or [] if name not in names]:
+            raise InputError(f"kkt_layers: {missing[0]} is not a layer of this network; choose from "
+                             f"{', '.join(names)}.")
+        self.levels = [level for level, name in enumerate(names) if layers is None or name in layers]
+        self.surrogate = Surrogate(copy.deepcopy(network).to(dtype=compute.dtype).to(device=compute.device))
+        self._exact_weights = [layer.weight.detach().cpu().double() for layer in network.layers]
+        self._exact_biases = [None if layer.bias is None else layer.bias.detach().cpu().double()
+                              for layer in network.layers]
+        self._norms = norms
+        self.weights = {level: norms[level] if residual == "published" else 1 / len(self.levels)
+                        for level in self.levels}
+
+    @property
+    def homogeneous(self) -> bool:
+        """Biases beyond the first layer break the identity: theta is then no sum of features, however trained."""
+        return all(bias is None for bias in self._exact_biases[1:])
+
+    def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
+        features = self.surrogate.features(candidate.x, relu_alpha=relu_alpha)
+        k = signed(candidate) / candidate.lam.shape[1]
+        pairs = k[..., :, None] * k[..., None, :]
+        terms: dict[str, Tensor] = {}
+        grad_inputs: dict[int, Tensor] = {}
+        grad_signals: dict[int, Tensor] = {}
+        grad_k = torch.zeros_like(k)
+        for level in self.levels:
+            e, h, z = features.signals[level], features.inputs[level], self._preactivation(features, level)
+            weight = self.surrogate.weights[level]
+            at = _products(k, e, h, (e * z).sum(-1), self.surrogate.biases[level] is not None)
+            share = self.weights[level]
+            terms[f"layers.{level}"] = share * self._relative(k, at, level)
+            scale = 2 * share / self._norms[level]
+            grad_k += scale * (at.mixed - at.cross)
+            # W^T e is what the signal became one layer below, before its gate
+            back = features.spread[level - 1] if level else e @ weight
+            grad_signals[level] = scale * ((pairs * at.gram_h) @ e - k[..., None] * z)
+            grad_inputs[level] = scale * ((pairs * at.gram_e) @ h - k[..., None] * back)
+        grad_x = self.surrogate.pull_back(features, grad_inputs, grad_signals)
+        value = torch.stack(list(terms.values())).sum(0)
+        return Evaluation(value, terms, grad_x.view_as(candidate.x), grad_k * k)  # d/dlog(lam) = k d/dk
+
+    def residuals(self, candidate: Candidate) -> dict[str, Tensor]:
+        parts = self._exact(candidate)
+        k = signed(candidate).cpu().double() / candidate.lam.shape[1]
+        terms = {level: self._relative(k, at, level).clamp(min=0) for level, at in parts.items()}
+        total = sum(self.weights.values())
+        return {"residual": sum(self.weights[level] / total * term for level, term in terms.items()),
+                **{f"residual.layers.{level}": term for level, term in terms.items()}}
+
+    def gates(self, candidate: Candidate) -> list[Tensor]:
+        return [gate > 0 for gate in self.surrogate.features(candidate.x, relu_alpha=EXACT).gates]
+
+    def best_common_lam(self, candidate: Candidate) -> Tensor:
+        """The lam > 0, the same for all samples of a restart, that explains most: [R]. A start for the search."""
+        k = signed(candidate).cpu().double().sign() / candidate.lam.shape[1]
+        linear, quadratic = torch.zeros(len(k), dtype=k.dtype), torch.zeros(len(k), dtype=k.dtype)
+        for level, at in self._exact(candidate, k=k).items():
+            share = self.weights[level] / self._norms[level]
+            linear += share * (k * at.cross).sum(-1)
+            quadratic += share * (k * at.mixed).sum(-1)
+        return self.compute.place((linear / quadratic).clamp(min=1e-2))
+
+    def importance(self, candidate: Candidate) -> Tensor:
+        """How much each candidate puts into the sum, |k_i| ||grad f(x_i)||, layers weighed as in the value: [R, N]."""
+        parts = self._exact(candidate)
+        squares = sum(self.weights[level] / self._norms[level] * (at.gram_e * at.gram_h).diagonal(dim1=-2, dim2=-1)
+                      for level, at in parts.items())
+        return squares.sqrt() * candidate.lam.cpu().double()
+
+    def allowed_inputs(self) -> tuple[Tensor, Tensor] | None:
+        """Orthonormal basis [D, K] of the inputs that the first layer carries, float64 on the CPU, and an empty one.
+
+        A layer that began tiny ends in the span of its training inputs; None where its spectrum shows no gap.
+        """
+        span = input_span(self._exact_weights[0], self._exact_biases[0])
+        return None if span is None else (span.basis, span.basis[:, :0])
+
+    def _preactivation(self, features: SurrogateFeatures, level: int) -> Tensor:
+        if level < len(features.preactivations):
+            return features.preactivations[level]
+        return torch.nn.functional.linear(features.inputs[level], self.surrogate.weights[level],
+                                          self.surrogate.biases[level])
+
+    def _exact(self, candidate: Candidate, *, k: Tensor | None = None) -> dict[int, _Products]:
+        """Exact ReLU, the products in float64: the expanded square cancels near 0."""
+        features = self.surrogate.features(candidate.x, relu_alpha=EXACT)
+        k = signed(candidate).cpu().double() / candidate.lam.shape[1] if k is None else k
+        parts = {}
+        for level in self.levels:
+            e, h = features.signals[level].cpu().double(), features.inputs[level].cpu().double()
+            bias = self._exact_biases[level]
+            z = torch.nn.functional.linear(h, self._exact_weights[level], bias)
+            parts[level] = _products(k, e, h, (e * z).sum(-1), bias is not None)
+        return parts
+
+    def _relative(self, k: Tensor, at: _Products, level: int) -> Tensor:
+        return 1 + (k * (at.mixed - 2 * at.cross)).sum(-1) / self._norms[level]
+
+
+def _products(k: Tensor, e: Tensor, h: Tensor, cross: Tensor, has_bias: bool) -> _Products:
+    gram_e, gram_h = e @ e.mT, h @ h.mT
+    if has_bias:
+        gram_h = gram_h + 1  # the bias is a weight on a constant input 1
+    return _Products(gram_e, gram_h, cross, ((gram_e * gram_h) @ k[..., None])[..., 0])
+
+
+def _squared_norms(network: torch.nn.Module) -> list[float]:
+    """||[W_l | b_l]||^2 of every layer."""
+    norms = [float(sum(parameter.detach().cpu().double().square().sum() for parameter in layer.parameters()))
+             for layer in network.layers]
+    for level, norm in enumerate(norms):
+        if not norm < float("inf"):
+            raise InputError(f"checkpoint: layers.{level} holds NaN or infinite weights; the training diverged or the "
+                             "file is damaged.")
+        if norm == 0:
+            raise InputError(f"checkpoint: every weight of layers.{level} is zero, so the network was not trained and "
+                             "carries no sample; name a trained network.")
+    return norms
