@@ -1,5 +1,6 @@
 """The loop, on objectives whose answer is known."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -156,8 +157,10 @@ def test_a_long_run_keeps_few_snapshots_most_of_them_early():
 
 
 def test_a_penalty_on_the_multipliers_moves_them_and_is_reported():
-    """The bowl alone wants lam = 1 (log^2 lam); the last row tells where both together ended."""
-    notes = Notes()
-    solve(Bowl(), [MinLambda(100.0, 2.0)], space=SPACE, start=start(), method=Adam(), plan=PLAN, monitor=notes)
-    assert notes.rows[-1]["coefficients"][0] == pytest.approx(2.0, abs=0.05)
-    assert notes.rows[0]["min_lambda"] == pytest.approx(100 * 1.5**2)
+    """The bowl alone wants lam = 1; the last row shows where log^2 lam and w (2 - lam)+^2 balance."""
+    notes, weight = Notes(), 5.0
+    solve(Bowl(), [MinLambda(weight, 2.0)], space=SPACE, start=start(), method=Adam(), plan=PLAN, monitor=notes)
+    lam = notes.rows[-1]["coefficients"][0]
+    assert lam > 1.5
+    assert math.log(lam) == pytest.approx(weight * lam * (2 - lam), rel=1e-2)
+    assert notes.rows[0]["min_lambda"] == pytest.approx(weight * 1.5**2)
