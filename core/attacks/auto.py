@@ -2,9 +2,11 @@
 
 from core.attacks import ntk
 from core.runs.config import AttackConfig
-from core.threat.observation import AdapterDelta
+from core.threat.observation import Observation, TrainedWeights
 
 
-def choose(observation: AdapterDelta, config: AttackConfig) -> tuple[str, str]:
+def choose(observation: Observation, config: AttackConfig) -> tuple[str, str]:
     """Name of the method, and the reason in one sentence."""
-    return "ntk", ntk.REASON
+    if isinstance(observation, TrainedWeights):
+        return "kkt", "Trained weights alone were released: at stationarity they are a sum of the samples' features."
+    return "ntk", ntk.reason(observation)

@@ -9,6 +9,7 @@ from core.attacks.outcome import Outcome
 from core.compute import choose
 from core.diagnostics.confidence import confidence, near_best
 from core.diagnostics.limits import limits
+from core.errors import InputError
 from core.monitor import Monitor
 from core.objectives.ntk import NTKStationarity, signed
 from core.priors.penalties import Box, Penalty, Sparsity, TotalVariation
@@ -18,26 +19,33 @@ from core.solvers.initial import draw_start
 from core.solvers.protocol import Reconstruction
 from core.solvers.search_space import pixels, row_space
 from core.solvers.solve import Plan, solve
-from core.threat.observation import AdapterDelta
+from core.threat.observation import AdapterDelta, Factors, Observation, TrainedWeights, WeightDelta
 from core.threat.spectrum import count_samples
 from core.viz.images import grid_png
 
-REASON = ("The released update is a LoRA adapter: the NTK objective explains it as a sum of tangent features at the "
-          "base.")
 LOW_RANK_PRIOR = 1e-3  # measured at ranks 8 and 128: 1e-2 blurs, 0 leaves noise
 
 
-def attack(observation: AdapterDelta, config: AttackConfig, monitor: Monitor, *, began: float) -> Outcome:
+def reason(observation: AdapterDelta | WeightDelta) -> str:
+    what = "a LoRA adapter" if isinstance(observation, AdapterDelta) else "the change of all fine-tuned weights"
+    return f"The released update is {what}: the NTK objective explains it as a sum of tangent features at the base."
+
+
+def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, began: float) -> Outcome:
     """Search with restarts and keep the one of smallest exact residual.
 
     `began` (of ``time.monotonic``) is when the run began: the time limit counts from there. A search that was
     stopped or timed out gives its best images so far.
     """
+    if isinstance(observation, TrainedWeights):
+        raise InputError("method: ntk explains the update of a fine-tuning; name an adapter folder (adapter) or a "
+                         "fine-tuned checkpoint (tuned), or choose kkt for trained weights alone.")
     compute = choose(device=config.device, precision=config.precision)
     samples, found_by = count(observation)
     monitor.log(f"Threat {observation.threat.level}. {found_by} {compute.describe()}, "
                 f"{torch.get_num_threads()} threads.")
-    objective = NTKStationarity(observation, samples=samples, whitening=config.whitening, compute=compute)
+    objective = NTKStationarity(observation, samples=samples, whitening=config.whitening, compute=compute,
+                                features=config.features)
     threat = observation.threat
     space = pixels(objective.surrogate.network.input_mean) if config.search == "pixels" else \
         row_space(objective, compute=compute)
@@ -54,15 +62,16 @@ def attack(observation: AdapterDelta, config: AttackConfig, monitor: Monitor, *,
     return _outcome(observation, reconstruction, samples, found_by)
 
 
-def penalties(config: AttackConfig, observation: AdapterDelta) -> list[Penalty]:
+def penalties(config: AttackConfig, observation: AdapterDelta | WeightDelta) -> list[Penalty]:
     """The image priors matter where the linear measurements leave pixels open; at full rank they only blur."""
     first = observation.layers.get("layers.0")
-    default = 0.0 if first is not None and first.A.shape[0] >= first.A.shape[1] else LOW_RANK_PRIOR
+    determined = first.A.shape[0] >= first.A.shape[1] if isinstance(first, Factors) else first is not None
+    default = 0.0 if determined else LOW_RANK_PRIOR
     tv, sparsity = (default if weight is None else weight for weight in (config.tv_weight, config.sparsity_weight))
     return [Box(config.box_weight), TotalVariation(tv), Sparsity(sparsity)]
 
 
-def count(observation: AdapterDelta) -> tuple[int, str]:
+def count(observation: AdapterDelta | WeightDelta) -> tuple[int, str]:
     """N and the sentence that says how it is known."""
     if observation.threat.samples is not None:
         return observation.threat.samples, f"N = {observation.threat.samples} is known."
@@ -70,12 +79,13 @@ def count(observation: AdapterDelta) -> tuple[int, str]:
     return found.samples, found.explanation
 
 
-def _outcome(observation: AdapterDelta, reconstruction: Reconstruction, samples: int, found_by: str) -> Outcome:
+def _outcome(observation: AdapterDelta | WeightDelta, reconstruction: Reconstruction, samples: int,
+             found_by: str) -> Outcome:
     best, candidate = reconstruction.best, reconstruction.candidate
     residual = reconstruction.residuals["residual"]
     order = residual.argsort().tolist()
     return Outcome(
-        method="ntk", reason=REASON, status=reconstruction.status, x=reconstruction.x,
+        method="ntk", reason=reason(observation), status=reconstruction.status, x=reconstruction.x,
         labels=candidate.labels[best], coefficients=signed(candidate)[best], samples_found_by=found_by,
         labels_found_by="known" if observation.threat.labels is not None else
         "smallest residual among the restarts' label patterns",

@@ -11,7 +11,7 @@ from pathlib import Path
 from core.cli.options import add_knobs, build_config, parse_value, read_config, split_assignment
 from core.cli.progress import progress_bar
 from core.errors import InputError
-from core.runs.config import KINDS, AttackConfig, FinetuneConfig, RunConfig, parse_config
+from core.runs.config import KINDS, AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig, parse_config
 from core.runs.directory import Run, create
 from core.runs.store import RunStore
 
@@ -95,7 +95,7 @@ def anchor(config: RunConfig, out: Path | None) -> RunConfig:
     store = RunStore()
     leaves = out is not None and out.parent.resolve() != store.root.resolve()
     changes = {}
-    if isinstance(config, FinetuneConfig):
+    if isinstance(config, (FinetuneConfig, ExperimentConfig)):
         changes["base"] = _anchored(config.base, store.get(config.base).file("result.safetensors")
                                     if leaves and not _is_path(config.base) else None)
     if isinstance(config, AttackConfig):
@@ -106,7 +106,7 @@ def anchor(config: RunConfig, out: Path | None) -> RunConfig:
         known = (config.samples, config.labels, config.known_learning_rate, config.known_steps)
         if not config.finetune and "threat" not in config.model_fields_set and known == (None,) * 4:
             changes["threat"] = "released-only"  # what is not given is not known
-        changes |= {name: str(Path(value).expanduser().absolute()) for name in ("checkpoint", "adapter")
+        changes |= {name: str(Path(value).expanduser().absolute()) for name in ("checkpoint", "adapter", "tuned")
                     if (value := getattr(config, name))}
     return parse_config({**config.model_dump(), **changes})
 

@@ -4,27 +4,28 @@ import torch
 from torch import Tensor
 
 from core.solvers.protocol import Reconstruction, Status
-from core.threat.observation import AdapterDelta
-from core.threat.spectrum import noise_floor, spectrum
+from core.threat.observation import AdapterDelta, WeightDelta
+from core.threat.spectrum import noise_floor, signal
 
-TAIL = 0.05  # share of B beyond N directions from which the fine-tuning has visibly left the NTK regime
+TAIL = 0.05  # share of an update beyond N directions from which the fine-tuning has visibly left the NTK regime
 POOR_FIT = 0.1
+LOUD = 1e-3  # of the update: rounding above this hides samples that are only somewhat weaker than the largest
 WEAK = 30.0  # times below the largest coefficient
 
 
-def limits(observation: AdapterDelta, reconstruction: Reconstruction, *, samples: int) -> list[str]:
+def limits(observation: AdapterDelta | WeightDelta, reconstruction: Reconstruction, *, samples: int) -> list[str]:
     """Sentences for the report; empty where nothing is in the way. Never looks at the truth."""
     found = [*_rank(observation, samples), *_tail(observation, samples),
              *_precision(observation), *_coefficients(reconstruction), *_search(reconstruction)]
     if "layers.0" not in observation.layers:
-        found.append("The first layer has no adapter, so nothing linear in the pixels was released; images are known "
+        found.append("The first layer was not trained, so nothing linear in the pixels was released; images are known "
                      "only through the activations of deeper layers.")
     return found
 
 
-def _rank(observation: AdapterDelta, samples: int) -> list[str]:
+def _rank(observation: AdapterDelta | WeightDelta, samples: int) -> list[str]:
     first = observation.layers.get("layers.0")
-    if first is None:
+    if first is None or isinstance(observation, WeightDelta):
         return []
     rank, pixels = first.A.shape
     if rank >= pixels:
@@ -38,13 +39,12 @@ def _rank(observation: AdapterDelta, samples: int) -> list[str]:
     return [text]
 
 
-def _tail(observation: AdapterDelta, samples: int) -> list[str]:
-    """Energy of B beyond N directions: what no sum of N features at theta_0 can explain."""
+def _tail(observation: AdapterDelta | WeightDelta, samples: int) -> list[str]:
+    """Energy beyond N directions: what no sum of N features at theta_0 can explain."""
     shares = {}
-    for name, factors in observation.layers.items():
-        values = spectrum(factors.B)
-        if values[0] > 0 and len(values) > samples:
-            shares[name] = float((values[samples:].square().sum() / values.square().sum()).sqrt())
+    for name, values, floor in signal(observation):
+        beyond = values[samples:][values[samples:] > floor]
+        shares[name] = float((beyond.square().sum() / values.square().sum()).sqrt())
     worst = max(shares, key=shares.get, default=None)
     if worst is None or shares[worst] < TAIL:
         return []
@@ -53,7 +53,12 @@ def _tail(observation: AdapterDelta, samples: int) -> list[str]:
             "an adaptive optimiser), or N is larger."]
 
 
-def _precision(observation: AdapterDelta) -> list[str]:
+def _precision(observation: AdapterDelta | WeightDelta) -> list[str]:
+    if isinstance(observation, WeightDelta):
+        floor = min((floor / float(values[0]) for _, values, floor in signal(observation)), default=0.0)
+        return [] if floor < LOUD else [
+            f"The whole network is stored, not its update, and rounding the weights makes up to {floor:.1g} of the "
+            "update: weaker samples drown in it."]
     coarse = max((factors.B.dtype for factors in observation.layers.values()),
                  key=lambda dtype: torch.finfo(dtype).eps)
     if torch.finfo(coarse).eps <= torch.finfo(torch.float32).eps:

@@ -8,7 +8,7 @@ from torch import Tensor
 from core.diagnostics.coefficients import coefficient_drift, loss_coefficients
 from core.diagnostics.features import feature_cosines
 from core.diagnostics.flips import KinkDistance, flip_fractions, kink_distances
-from core.models.mlp import MLP, layer_names, tangent_features
+from core.models.mlp import MLP, TangentFeatures, layer_names, tangent_features
 from core.threat.observation import Factors
 
 
@@ -21,7 +21,7 @@ class Measurement:
     feature_cosine: list[float]           # of the full tangent features at theta_0 and theta_t
     coefficients: list[float]             # g_i = dL/df_i of the mean loss over all N
     coefficient_drift: list[float]        # |g_t - g_0| / |g_0|
-    weight_change: float                  # ||scaling * B A|| / ||theta_0||, over all layers
+    weight_change: float                  # ||theta_t - theta_0|| / ||theta_0||, over all layers
     kink_distance: dict[str, KinkDistance]
 
     def row(self) -> dict[str, float | list[float]]:
@@ -40,7 +40,7 @@ class Measurement:
 
 
 class Probe:
-    """Remembers the samples and their features at theta_0; `measure` compares a LoRA update with it."""
+    """Remembers the samples and their features at theta_0; `measure` compares an update with it."""
 
     def __init__(self, network: MLP, x: Tensor, labels: Tensor) -> None:
         """`x` [N, C, H, W] in [0, 1] and `labels` [N] in {0, 1}, on the network's device."""
@@ -51,25 +51,33 @@ class Probe:
         self._coefficients = loss_coefficients(self._before.logits, labels)
         self._norm = torch.cat([p.detach().flatten() for p in network.parameters()]).norm()
 
-    def measure(self, update: dict[str, Factors]) -> Measurement:
-        """Diagnostics at theta_0 + scaling * B A, layer by layer; layers not in `update` are unchanged."""
+    def measure(self, update: dict[str, Factors] | MLP) -> Measurement:
+        """Diagnostics at theta_0 + scaling * B A, layer by layer (layers not in `update` are unchanged), or at the
+        weights and biases of a whole network on the same device."""
         with torch.no_grad():
-            weights = [layer.weight for layer in self._network.layers]
-            squares = torch.zeros_like(self._norm)
-            for index, name in enumerate(layer_names(self._network)):
-                if name in update:
-                    delta = update[name].scaling * (update[name].B @ update[name].A)
-                    weights[index] = weights[index] + delta
-                    squares = squares + torch.linalg.vector_norm(delta).square()
-            after = tangent_features(self._network, self._x, weights)
-            coefficients = loss_coefficients(after.logits, self._labels)
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(
-                after.logits.cpu().double(), self._labels.cpu().double())
-            return Measurement(
-                loss=float(loss),
-                flips=flip_fractions(self._before, after),
-                feature_cosine=feature_cosines(self._network, self._before, after).tolist(),
-                coefficients=coefficients.tolist(),
-                coefficient_drift=coefficient_drift(self._coefficients, coefficients).tolist(),
-                weight_change=float(squares.sqrt() / self._norm),
-                kink_distance=kink_distances(after))
+            if isinstance(update, MLP):
+                after = tangent_features(update, self._x)
+                pairs = zip(update.parameters(), self._network.parameters(), strict=True)
+                changes = [torch.linalg.vector_norm(new - old) for new, old in pairs]
+            else:
+                weights, changes = [layer.weight for layer in self._network.layers], [torch.zeros_like(self._norm)]
+                for index, name in enumerate(layer_names(self._network)):
+                    if name in update:
+                        delta = update[name].scaling * (update[name].B @ update[name].A)
+                        weights[index] = weights[index] + delta
+                        changes.append(torch.linalg.vector_norm(delta))
+                after = tangent_features(self._network, self._x, weights)
+            return self._compare(after, float(torch.stack(changes).norm() / self._norm))
+
+    def _compare(self, after: TangentFeatures, weight_change: float) -> Measurement:
+        coefficients = loss_coefficients(after.logits, self._labels)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            after.logits.cpu().double(), self._labels.cpu().double())
+        return Measurement(
+            loss=float(loss),
+            flips=flip_fractions(self._before, after),
+            feature_cosine=feature_cosines(self._network, self._before, after).tolist(),
+            coefficients=coefficients.tolist(),
+            coefficient_drift=coefficient_drift(self._coefficients, coefficients).tolist(),
+            weight_change=weight_change,
+            kink_distance=kink_distances(after))

@@ -19,6 +19,7 @@ VISIBLE_WITHIN = 30.0  # times: what gradient-based attacks still reconstruct be
 # N=2, T=1, 784-1000-1000-1, with the other sample known exactly (the attacker's best case): at the
 # floor under 1 % of 1,000 activation signs are wrong at rank 64, ten times below 1.5 to 10 %.
 ROUNDING_FLOOR = {"float64": 2e-14, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
+FLOOR_RANK = 64  # of the adapters that these floors were measured on
 
 NEAR_ZERO = 1e-4  # |sigmoid(f) - y| below this: the base fits the sample already
 
@@ -40,14 +41,28 @@ def visibility(coefficients: Tensor) -> Tensor:
     return sizes / sizes.max() if float(sizes.max()) > 0 else torch.zeros_like(sizes)
 
 
-def judge(coefficients: Tensor, *, stored_dtype: str = "float32") -> Visibility:
+def dilution(base: MLP, tuned: MLP) -> float:
+    """How many times higher the rounding floor is where the whole network is stored and not its update.
+
+    An entry is then rounded in proportion to the weight, |theta| / |change| times more. Against that, a sample's
+    signs are averages over a row of n_in entries; the floor was measured on adapters, whose rows have `FLOOR_RANK`.
+    The hidden layer that shows most counts; infinite where none was trained.
+    """
+    found = [float(new.weight.norm() / change) * (FLOOR_RANK / new.in_features) ** 0.5
+             for old, new in zip(base.layers[:-1], tuned.layers[:-1], strict=True)
+             if float(change := (new.weight - old.weight.to(new.weight)).norm()) > 0]
+    return min(found, default=float("inf"))
+
+
+def judge(coefficients: Tensor, *, stored_dtype: str = "float32", diluted: float = 1.0) -> Visibility:
     """Verdict on each of N samples from their coefficients [N] (of the mean loss) at theta_0.
 
-    hidden: below the rounding floor of `stored_dtype`, out of reach of every attack on the adapter.
+    hidden: below the rounding floor of `stored_dtype` (times `diluted`, see `dilution`), out of reach of every
+    attack on the released files.
     weak: above it, but more than 30x below the largest; exact methods may still reach it.
     visible: the rest.
     """
-    floor = ROUNDING_FLOOR[stored_dtype]
+    floor = min(1.0, ROUNDING_FLOOR[stored_dtype] * max(1.0, diluted))
     values = visibility(coefficients).tolist()
     verdicts = ["hidden" if value < floor else "weak" if value * VISIBLE_WITHIN < 1 else "visible" for value in values]
     largest = float(coefficients.abs().max()) * len(values)

@@ -5,23 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from core.attacks import auto, ntk
 from core.attacks.outcome import Outcome
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
-from core.jobs.inputs import load_victim
+from core.jobs.inputs import load_victim, observe_files
 from core.metrics.matching import match
-from core.models.checkpoint import load_checkpoint
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
-from core.threat.model import ThreatModel
-from core.threat.observation import AdapterDelta
+from core.threat.observation import Observation
 from core.threat.observe import Victim, observe
-from core.training.adapters import load_adapter
 from core.viz.images import grid_png
 
 METHODS: dict[str, Callable[..., Outcome]] = {"ntk": ntk.attack}
@@ -35,11 +31,8 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     and to ``truth.png``; the attack gets the observation alone.
     """
     began = time.monotonic()
-    if config.method not in ("auto", *METHODS):
-        raise InputError(f"method: {config.method} is not built yet; the methods that exist are auto, "
-                         f"{', '.join(METHODS)}.")
     victim = load_victim(run, config.finetune) if config.finetune else None
-    observation = observe(victim, config.threat) if victim else _observe_files(config)
+    observation = observe(victim, config.threat) if victim else observe_files(config)
     if victim:
         _check_nothing_given(config)
         write_atomic(run.file("truth.png"), grid_png(victim.x))
@@ -53,36 +46,18 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
                      threat=observation.threat.level, **({"mean_ssim": score["mean_ssim"]} if score else {}))
 
 
-def _attack(observation: AdapterDelta, config: AttackConfig, recorder: Recorder, began: float) -> Outcome:
-    if config.method != "auto":
-        return METHODS[config.method](observation, config, recorder, began=began)
-    name, reason = auto.choose(observation, config)
-    recorder.log(f"Method {name}. {reason}")
-    return replace(METHODS[name](observation, config, recorder, began=began), reason=reason)
-
-
-def _observe_files(config: AttackConfig) -> AdapterDelta:
-    """An observation of files made elsewhere: what is not given is not known."""
-    if not config.checkpoint:
-        raise InputError("checkpoint: name the base checkpoint, or in finetune a fine-tuning run of this laboratory.")
-    if not config.adapter:
-        raise InputError("adapter: name a peft adapter folder; an attack on a checkpoint alone is not built yet.")
-    if config.threat == "oracle":
-        raise InputError("threat: oracle knows the coefficients of a fine-tuning run of this laboratory; for files "
-                         "made elsewhere give what you know, or choose released-only.")
-    if config.labels is not None and config.samples not in (None, len(config.labels)):
-        raise InputError(f"labels: {len(config.labels)} labels are given for {config.samples} samples; give one a "
-                         "sample.")
-    checkpoint = load_checkpoint(config.checkpoint)
-    layers = load_adapter(config.adapter, checkpoint)
-    labels = None if config.labels is None else torch.tensor(config.labels)
-    samples = config.samples if labels is None else len(labels)
-    return AdapterDelta(checkpoint.network, layers, ThreatModel(
-        samples=samples, labels=labels, learning_rate=config.known_learning_rate, steps=config.known_steps))
+def _attack(observation: Observation, config: AttackConfig, recorder: Recorder, began: float) -> Outcome:
+    name, reason = (config.method, "") if config.method != "auto" else auto.choose(observation, config)
+    if name not in METHODS:
+        raise InputError(f"method: {name} is not built yet; the methods that exist are auto, {', '.join(METHODS)}.")
+    if reason:
+        recorder.log(f"Method {name}. {reason}")
+    outcome = METHODS[name](observation, config, recorder, began=began)
+    return replace(outcome, reason=reason) if reason else outcome
 
 
 def _check_nothing_given(config: AttackConfig) -> None:
-    for name in ("checkpoint", "adapter", "samples", "labels", "known_learning_rate", "known_steps"):
+    for name in ("checkpoint", "adapter", "tuned", "samples", "labels", "known_learning_rate", "known_steps"):
         if getattr(config, name) not in (None, ""):
             raise InputError(f"{name}: this is for files made elsewhere; of the fine-tuning run {config.finetune} the "
                              "threat level decides what is known. Leave it empty.")
@@ -96,7 +71,7 @@ def _write(run: Run, outcome: Outcome) -> None:
         write_atomic(run.file(name), picture)
 
 
-def _report(observation: AdapterDelta, outcome: Outcome) -> dict[str, Any]:
+def _report(observation: Observation, outcome: Outcome) -> dict[str, Any]:
     return {
         "method": outcome.method, "method_reason": outcome.reason,
         "status": outcome.status.name.lower(), "status_message": outcome.status.value,

@@ -1,4 +1,4 @@
-"""From a fine-tuning run's config to its files: base, private samples, training, adapter, truth, report."""
+"""From a fine-tuning run's config to its files: base, private samples, training, what is published, truth, report."""
 
 from typing import Any
 
@@ -7,11 +7,18 @@ from torch import Tensor
 
 from core.data.datasets import load_digits
 from core.data.problems import OddEven
-from core.diagnostics.visibility import ROUNDING_FLOOR, Visibility, is_visible, judge, pool_coefficients
+from core.diagnostics.visibility import (
+    ROUNDING_FLOOR,
+    Visibility,
+    dilution,
+    is_visible,
+    judge,
+    pool_coefficients,
+)
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
 from core.jobs.inputs import resolve_base
-from core.models.checkpoint import Checkpoint
+from core.models.checkpoint import Checkpoint, save_tuned
 from core.runs.config import FinetuneConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
@@ -24,11 +31,11 @@ NTK_COSINE, NTK_WEIGHT_CHANGE = 0.99, 0.01
 
 
 def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
-    """Fine-tune on private hold-out samples; a stop leaves a checkpoint and no adapter.
+    """Fine-tune on private hold-out samples; a stop leaves a checkpoint and nothing published.
 
-    Writes ``adapter/`` (what is published), and as truth ``truth.png`` and ``result.safetensors``: x
-    [N, 1, 28, 28] in [0, 1], labels [N], indices [N], coefficients [N] (sum over steps of -lr * dL/df_i) and
-    visibility [N]. ``report.json`` comes last.
+    Writes what is published: ``adapter/``, or ``tuned.safetensors`` after full fine-tuning. As truth: ``truth.png``
+    and ``result.safetensors`` with x [N, 1, 28, 28] in [0, 1], labels [N], indices [N], coefficients [N] (sum over
+    steps of -lr * dL/df_i) and visibility [N]. ``report.json`` comes last.
     """
     checkpoint = resolve_base(run, config.base)
     problem = _problem(checkpoint, run.status().summary.get("data_source", "auto"))
@@ -44,16 +51,23 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
         return
     # Storing in float64 what was computed in float32 brings nothing back: the coarser of the two counts.
     rounded_to = max(config.precision, config.adapter_dtype, key=ROUNDING_FLOOR.__getitem__)
-    seen = judge(torch.tensor(outcome.before.coefficients, dtype=torch.float64), stored_dtype=rounded_to)
-    save_adapter(run.file("adapter"), outcome.model, dtype=config.adapter_dtype,
-                 base_fingerprint=checkpoint.fingerprint)
+    full = config.adaptation == "full"
+    seen = judge(torch.tensor(outcome.before.coefficients, dtype=torch.float64), stored_dtype=rounded_to,
+                 diluted=dilution(checkpoint.network, outcome.model.cpu()) if full else 1.0)
+    if full:
+        save_tuned(run.file("tuned.safetensors"), outcome.model, dtype=config.adapter_dtype,
+                   base_fingerprint=checkpoint.fingerprint)
+    else:
+        save_adapter(run.file("adapter"), outcome.model, dtype=config.adapter_dtype,
+                     base_fingerprint=checkpoint.fingerprint)
     write_tensors(run.file("result.safetensors"), {
         "x": x.float(), "labels": labels, "indices": indices, "coefficients": outcome.kappa,
         "visibility": torch.tensor(seen.values, dtype=torch.float64)})
     write_json(run.file("report.json"), finite({
         **_report(config, checkpoint, labels, indices, outcome, seen),
         "data_source": problem.data.source, "limits": _limits(config, checkpoint, outcome, seen)}))
-    recorder.summary(samples=len(indices), rank=config.rank, steps=config.steps, loss=outcome.after.loss,
+    released = {"adaptation": "full"} if full else {"rank": config.rank}
+    recorder.summary(samples=len(indices), **released, steps=config.steps, loss=outcome.after.loss,
                      visible=len(indices) - seen.verdicts.count("hidden"))
 
 
@@ -94,17 +108,20 @@ def _problem(checkpoint: Checkpoint, fallback_source: str) -> OddEven:
 def _report(config: FinetuneConfig, checkpoint: Checkpoint, labels: Tensor, indices: Tensor, outcome: Finetuning,
             seen: Visibility) -> dict[str, Any]:
     after = outcome.after
+    lora = {"rank": config.rank, "alpha": config.lora_alpha, "scaling": config.lora_alpha / config.rank}
     return {
         "base": config.base, "base_fingerprint": checkpoint.fingerprint,
         "samples": len(indices), "labels": labels.tolist(), "indices": indices.tolist(),
-        "rank": config.rank, "alpha": config.lora_alpha, "scaling": config.lora_alpha / config.rank,
+        "adaptation": config.adaptation, **(lora if config.adaptation == "lora" else {}),
         "layers": sorted(set(config.layers)), "optimizer": config.optimizer, "learning_rate": config.learning_rate,
         "steps": config.steps, "adapter_dtype": config.adapter_dtype,
         "loss_before": outcome.before.loss, "loss_after": after.loss,
         "visibility": seen.values, "verdicts": seen.verdicts, "largest_coefficient": seen.largest,
         "rounding_floor": seen.floor,
         "coefficients": outcome.kappa.tolist(), "coefficient_drift": after.coefficient_drift,
-        "flips": after.flips, "feature_cosine": after.feature_cosine, "weight_change": after.weight_change,
+        "flips": after.flips, "feature_cosine": after.feature_cosine,
+        "feature_cosine_mean": sum(after.feature_cosine) / len(after.feature_cosine),
+        "feature_cosine_min": min(after.feature_cosine), "weight_change": after.weight_change,
         "kink_distance": {name: {"median": item.median, "smallest": item.smallest}
                           for name, item in after.kink_distance.items()},
         "seconds": outcome.seconds}
@@ -125,5 +142,6 @@ def _limits(config: FinetuneConfig, checkpoint: Checkpoint, outcome: Finetuning,
         limits.append("AdamW rescales every weight's gradient, so the update is no sum of the samples' features and "
                       "the coefficients are only each sample's pull on the loss.")
     if config.weight_decay > 0:
-        limits.append("Weight decay shrinks the adapter between steps; the coefficients do not include that.")
+        limits.append(f"Weight decay shrinks the {'weights' if config.adaptation == 'full' else 'adapter'} between "
+                      "steps; the coefficients do not include that.")
     return limits

@@ -1,15 +1,20 @@
-"""Finding what a config names: a base checkpoint, a victim, an adapter folder."""
+"""Finding what a config names: a base checkpoint, a victim, an adapter folder, a tuned checkpoint."""
 
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from core.errors import InputError
 from core.models.checkpoint import Checkpoint, load_checkpoint
-from core.runs.config import FinetuneConfig
+from core.models.mlp import MLP
+from core.runs.config import AttackConfig, FinetuneConfig
 from core.runs.directory import Run
 from core.runs.store import RunStore
+from core.threat.delta import weight_delta
+from core.threat.model import ThreatModel
+from core.threat.observation import AdapterDelta, Observation, TrainedWeights
 from core.threat.observe import Victim
 from core.training.adapters import load_adapter
 
@@ -37,14 +42,52 @@ def load_victim(run: Run, finetune: str) -> Victim:
     if not isinstance(config, FinetuneConfig):
         raise InputError(f"finetune: {finetune} is a run of kind {config.kind}; name a fine-tuning run.")
     if source.report() is None:
-        raise InputError(f"finetune: the run {finetune} is {source.status().state} and has no adapter yet; let it "
-                         "finish first.")
-    checkpoint = resolve_base(source, config.base)
-    layers = load_adapter(source.file("adapter"), checkpoint)
+        raise InputError(f"finetune: the run {finetune} is {source.status().state} and has released nothing yet; "
+                         "let it finish first.")
+    checkpoint, full = resolve_base(source, config.base), config.adaptation == "full"
+    layers = {} if full else load_adapter(source.file("adapter"), checkpoint)
+    tuned = load_tuned(source.file("tuned.safetensors"), checkpoint) if full else None
     try:
         truth = load_file(source.file("result.safetensors"))
         return Victim(checkpoint.network, layers, truth["x"], truth["labels"], truth["coefficients"],
-                      config.learning_rate, config.steps)
+                      config.learning_rate, config.steps, tuned)
     except (SafetensorError, OSError, KeyError) as error:
         raise InputError(f"finetune: result.safetensors of {finetune} cannot be read ({error}); fine-tune "
                          "again.") from error
+
+
+def load_tuned(path: str | Path, checkpoint: Checkpoint) -> MLP:
+    """A fully fine-tuned network; raises `InputError` where its file names another base than `checkpoint`."""
+    try:
+        tuned = load_checkpoint(path)
+    except InputError as error:
+        raise InputError(f"tuned{str(error).removeprefix('checkpoint')}") from error
+    recorded = tuned.facts.get("base_fingerprint", checkpoint.fingerprint)  # made elsewhere: shapes are compared
+    if recorded != checkpoint.fingerprint:
+        raise InputError(f"tuned: {path} was trained on another base (fingerprint {str(recorded)[:12]}…, this base has "
+                         f"{checkpoint.fingerprint[:12]}…); name the checkpoint it was trained on.")
+    return tuned.network
+
+
+def observe_files(config: AttackConfig) -> Observation:
+    """An observation of files made elsewhere: what is not given is not known."""
+    if not config.checkpoint:
+        raise InputError("checkpoint: name the base checkpoint, or in finetune a fine-tuning run of this laboratory.")
+    if config.adapter and config.tuned:
+        raise InputError("tuned: an adapter is named as well; name the one that was released.")
+    if config.threat == "oracle":
+        raise InputError("threat: oracle knows the coefficients of a fine-tuning run of this laboratory; for files "
+                         "made elsewhere give what you know, or choose released-only.")
+    if config.labels is not None and config.samples not in (None, len(config.labels)):
+        raise InputError(f"labels: {len(config.labels)} labels are given for {config.samples} samples; give one a "
+                         "sample.")
+    checkpoint = load_checkpoint(config.checkpoint)
+    labels = None if config.labels is None else torch.tensor(config.labels)
+    samples = config.samples if labels is None else len(labels)
+    threat = ThreatModel(samples=samples, labels=labels, learning_rate=config.known_learning_rate,
+                         steps=config.known_steps)
+    if config.adapter:
+        return AdapterDelta(checkpoint.network, load_adapter(config.adapter, checkpoint), threat)
+    if config.tuned:
+        return weight_delta(checkpoint.network, load_tuned(config.tuned, checkpoint), threat)
+    return TrainedWeights(checkpoint.network, threat)

@@ -44,6 +44,12 @@ def save_checkpoint(path: Path, network: MLP, facts: dict[str, Any]) -> None:
     write_tensors(path, network.state_dict(), {"facts": json.dumps(facts)})
 
 
+def save_tuned(path: Path, network: MLP, *, dtype: str, base_fingerprint: str) -> None:
+    """Write a fine-tuned network as it would be published: in the precision `dtype`, with its base's fingerprint."""
+    tensors = {name: tensor.cpu().to(getattr(torch, dtype)) for name, tensor in network.state_dict().items()}
+    write_tensors(path, tensors, {"facts": json.dumps({"base_fingerprint": base_fingerprint})})
+
+
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a base checkpoint, float32 or as stored; raises `InputError` with one sentence."""
     path = Path(path)

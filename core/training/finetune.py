@@ -1,10 +1,12 @@
-"""LoRA fine-tuning with peft itself, observed at every step.
+"""Fine-tuning, with LoRA by peft itself or of the weights in full, observed at every step.
 
-The mean binary cross-entropy of N private samples is minimised over the factors of
+LoRA: the mean binary cross-entropy of N private samples is minimised over the factors of
 W_l = W0_l + s * B_l A_l, with peft's own initialisation (B = 0, A Kaiming-uniform). One step of
 plain SGD from there leaves A as it was and
     B = s * sum_i kappa_i e_i (A h_i)^T,    kappa_i = -lr * dL/df_i,
 with e_i and h_i the factors of `core.models.mlp.TangentFeatures`: the identity that attacks use.
+Full: the same loss over the weights and biases of the named layers; one step of plain SGD gives
+    W_l - W0_l = sum_i kappa_i e_i h_i^T,    b_l - b0_l = sum_i kappa_i e_i.
 """
 
 import copy
@@ -37,7 +39,7 @@ CHECKPOINT_SECONDS = 10.0   # lost at most by a kill
 class Finetuning:
     """The outcome. `finished` is False after a stop: resume with the same config and monitor."""
 
-    model: "PeftModel"     # base and adapter at the last step, in the precision of the computation
+    model: "PeftModel | MLP"   # at the last step, in the precision of the computation: base and adapter, or all
     finished: bool
     step: int
     kappa: Tensor          # [N] float64 on the CPU: sum over the steps so far of -lr * dL/df_i
@@ -60,7 +62,8 @@ def finetune(network: MLP, x: Tensor, labels: Tensor, config: FinetuneConfig, *,
     base = copy.deepcopy(network).to(compute.dtype).to(compute.device).requires_grad_(False)
     x, labels = compute.place(x), labels.to(compute.device)
     probe = Probe(base, x, labels)
-    model = attach_adapter(copy.deepcopy(base), config)
+    make_trainable = attach_adapter if config.adaptation == "lora" else unfreeze
+    model = make_trainable(copy.deepcopy(base), config)
     optimizer = _optimizer(model, config)
     kappa, step, before_seconds = torch.zeros(len(x), dtype=torch.float64), 0, 0.0
     saved = monitor.load_checkpoint()
@@ -89,7 +92,7 @@ def finetune(network: MLP, x: Tensor, labels: Tensor, config: FinetuneConfig, *,
         kappa[batch] -= config.learning_rate * loss_coefficients(logits, labels[batch])
         step += 1
         if step in recorded:
-            monitor.record(step, **probe.measure(adapter_factors(model)).row())
+            monitor.record(step, **probe.measure(_update(model)).row())
         monitor.progress(step, config.steps)
         if time.monotonic() - last_saved > CHECKPOINT_SECONDS:
             _save(monitor, model, optimizer, kappa, step, before_seconds + time.monotonic() - started)
@@ -97,7 +100,7 @@ def finetune(network: MLP, x: Tensor, labels: Tensor, config: FinetuneConfig, *,
     seconds = before_seconds + time.monotonic() - started
     if step < config.steps:
         _save(monitor, model, optimizer, kappa, step, seconds)
-    after = probe.measure(adapter_factors(model))
+    after = probe.measure(_update(model))
     if not math.isfinite(after.weight_change):
         raise InputError("learning_rate: the fine-tuning diverged (the weights are not finite); lower the learning "
                          "rate or alpha.")
@@ -108,16 +111,28 @@ def attach_adapter(network: MLP, config: FinetuneConfig) -> "PeftModel":
     """`network` (changed in place) with a fresh LoRA adapter, its A drawn from the run's seed."""
     from peft import LoraConfig, get_peft_model  # takes seconds to import: only when a fine-tuning runs
 
-    names = layer_names(network)
-    missing = [name for name in config.layers if name not in names]
-    if missing:
-        raise InputError(f"layers: {missing[0]} is not a layer of this base; choose from {', '.join(names)}.")
+    _check_layers(network, config)
     lora = LoraConfig(r=config.rank, lora_alpha=config.lora_alpha, target_modules=sorted(set(config.layers)),
                       bias="none", lora_dropout=0.0)
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module="peft")
         torch.manual_seed(config.seed)  # peft draws A from the global generator, on the CPU
         return get_peft_model(network, lora)
+
+
+def unfreeze(network: MLP, config: FinetuneConfig) -> MLP:
+    """`network` (changed in place) with the weights and biases of the named layers trainable."""
+    _check_layers(network, config)
+    for name in set(config.layers):
+        network.get_submodule(name).requires_grad_(True)
+    return network
+
+
+def _check_layers(network: MLP, config: FinetuneConfig) -> None:
+    names = layer_names(network)
+    missing = [name for name in config.layers if name not in names]
+    if missing:
+        raise InputError(f"layers: {missing[0]} is not a layer of this base; choose from {', '.join(names)}.")
 
 
 def adapter_factors(model: "PeftModel") -> dict[str, Factors]:
@@ -148,26 +163,36 @@ def recorded_steps(steps: int) -> frozenset[int]:
     return frozenset(round(index * steps / RECORDED_STEPS) for index in range(RECORDED_STEPS + 1))
 
 
-def _optimizer(model: "PeftModel", config: FinetuneConfig) -> torch.optim.Optimizer:
+def _update(model: "PeftModel | MLP") -> dict[str, Factors] | MLP:
+    """As `Probe.measure` takes it."""
+    return model if isinstance(model, MLP) else adapter_factors(model)
+
+
+def _trained(model: "PeftModel | MLP") -> dict[str, Tensor]:
+    """What training changes, by the name it has in a checkpoint; shares memory with the model."""
+    if isinstance(model, MLP):
+        return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {f"{name}.{factor}": getattr(factors, factor) for name, factors in adapter_factors(model).items()
+            for factor in ("A", "B")}
+
+
+def _optimizer(model: "PeftModel | MLP", config: FinetuneConfig) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[config.optimizer]
     return kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
-def _save(monitor: Monitor, model: "PeftModel", optimizer: torch.optim.Optimizer, kappa: Tensor, step: int,
+def _save(monitor: Monitor, model: "PeftModel | MLP", optimizer: torch.optim.Optimizer, kappa: Tensor, step: int,
           seconds: float) -> None:
-    tensors = {"kappa": kappa}
-    for name, factors in adapter_factors(model).items():
-        tensors |= {f"{name}.A": factors.A, f"{name}.B": factors.B}
+    tensors = {"kappa": kappa, **_trained(model)}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items() if value is not None}
     monitor.save_checkpoint(tensors, {"step": step, "seconds": seconds})
 
 
-def _restore(model: "PeftModel", optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    for name, factors in adapter_factors(model).items():
-        factors.A.copy_(tensors[f"{name}.A"])
-        factors.B.copy_(tensors[f"{name}.B"])
+def _restore(model: "PeftModel | MLP", optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    for name, present in _trained(model).items():
+        present.copy_(tensors[name])
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("optimizer."):
