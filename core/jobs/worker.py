@@ -25,16 +25,18 @@ POLL_SECONDS = 0.2
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
 
 
-def supervise(path: str, key: str, *, stop_grace: float = STOP_GRACE, term_grace: float = TERM_GRACE) -> str:
+def supervise(path: str, key: str, *, threads: int | None = None, stop_grace: float = STOP_GRACE,
+              term_grace: float = TERM_GRACE) -> str:
     """Execute the *pending* run at `path` in a child process and wait for its end; returns the run's state.
 
-    A run that is not pending any more is left alone, so that a task that Dask places twice runs once.
+    A run that is not pending any more is left alone, so that a task that Dask places twice runs once. `threads`
+    are those of the child; None gives it its share of the cores.
     """
     run = Run(path)
     try:
         if run.status().state == "pending":
             try:
-                with _child(run) as child:
+                with _child(run, threads or max(1, cpu_cores() // slots())) as child:
                     killed = _wait(run, child, stop_grace=stop_grace, term_grace=term_grace)
             except OSError as error:  # no memory for a process, no space for its log
                 settle(run, "failed", f"The process could not be started ({error}).")
@@ -51,8 +53,8 @@ def command(run: Run) -> list[str]:
 
 
 @contextlib.contextmanager
-def _child(run: Run) -> Iterator[subprocess.Popen[bytes]]:
-    threads = str(max(1, cpu_cores() // slots()))
+def _child(run: Run, count: int) -> Iterator[subprocess.Popen[bytes]]:
+    threads = str(count)
     environment = {**os.environ, "AFTERIMAGE_SUPERVISOR": str(os.getpid()), "AFTERIMAGE_SLOTS": str(slots()),
                    "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads,
                    "PYTHONUNBUFFERED": "1"}

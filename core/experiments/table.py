@@ -1,0 +1,55 @@
+"""The table of an experiment: one row a point, from the reports of its fine-tuning and its attack."""
+
+import csv
+import io
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+Report = dict[str, Any]
+
+# In the order of the table; names with their units are in `core.viz.experiments`.
+VARIED = ("adaptation", "rank", "steps", "samples", "seed", "learning_rate", "coefficients", "features", "method")
+COLUMNS = ("state", *VARIED, "mean_ssim", "mean_psnr", "targets", "residual", "loss_before", "loss_after", "flips",
+           "feature_cosine", "coefficient_drift", "weight_change", "visible", "finetune_seconds", "attack_seconds",
+           "seconds", "finetune", "attack", "reason")
+
+
+def point_row(varied: dict[str, Any], *, finetune: str = "", attack: str = "", victim: Report | None = None,
+              found: Report | None = None, finetune_seconds: float = 0.0, attack_seconds: float = 0.0,
+              reason: str = "") -> dict[str, Any]:
+    """A row. `victim` and `found` are the two reports as far as they exist; a `reason` marks the point as failed.
+
+    flips: share of (sample, neuron) pairs, mean over layers. feature_cosine, coefficient_drift: mean over samples.
+    mean_ssim: over all `targets`, matched one to one.
+    """
+    score = (found or {}).get("score") or {}
+    verdicts = (victim or {}).get("verdicts")
+    return {
+        "state": "failed" if reason else "done", "reason": reason, **varied, "finetune": finetune, "attack": attack,
+        **{name: score.get(name) for name in ("mean_ssim", "mean_psnr", "targets", "ssim")},
+        "residual": ((found or {}).get("residuals") or {}).get("residual"),
+        **{name: (victim or {}).get(name) for name in ("loss_before", "loss_after", "weight_change")},
+        **{name: _mean((victim or {}).get(name)) for name in ("flips", "feature_cosine", "coefficient_drift")},
+        "visible": None if verdicts is None else len(verdicts) - verdicts.count("hidden"),
+        "finetune_seconds": round(finetune_seconds, 3), "attack_seconds": round(attack_seconds, 3),
+        "seconds": round(finetune_seconds + attack_seconds, 3)}
+
+
+def to_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """The table as CSV with a header; nothing stands for a value that does not exist."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow(["" if row.get(name) is None else row[name] for name in COLUMNS])
+    return text.getvalue()
+
+
+def _mean(values: dict[str, float] | list[float | None] | float | None) -> float | None:
+    if isinstance(values, dict):
+        values = list(values.values())
+    if isinstance(values, list):
+        present = [value for value in values if value is not None]
+        return fmean(present) if present else None
+    return values

