@@ -19,7 +19,9 @@ VISIBLE_WITHIN = 30.0  # times: what gradient-based attacks still reconstruct be
 # N=2, T=1, 784-1000-1000-1, with the other sample known exactly (the attacker's best case): at the
 # floor under 1 % of 1,000 activation signs are wrong at rank 64, ten times below 1.5 to 10 %.
 ROUNDING_FLOOR = {"float64": 2e-14, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
-FLOOR_RANK = 64  # of the adapters that these floors were measured on
+# The same inside whole weights, in units of eps |theta| / |change|: measured likewise on full fine-tuning, first
+# layer, at relative changes of 0.4 and 0.04 percent, where 1 % of the signs are wrong.
+WITHIN_WEIGHTS = 0.07
 
 NEAR_ZERO = 1e-4  # |sigmoid(f) - y| below this: the base fits the sample already
 
@@ -41,28 +43,25 @@ def visibility(coefficients: Tensor) -> Tensor:
     return sizes / sizes.max() if float(sizes.max()) > 0 else torch.zeros_like(sizes)
 
 
-def dilution(base: MLP, tuned: MLP) -> float:
-    """How many times higher the rounding floor is where the whole network is stored and not its update.
-
-    An entry is then rounded in proportion to the weight, |theta| / |change| times more. Against that, a sample's
-    signs are averages over a row of n_in entries; the floor was measured on adapters, whose rows have `FLOOR_RANK`.
-    The hidden layer that shows most counts; infinite where none was trained.
-    """
-    found = [float(new.weight.norm() / change) * (FLOOR_RANK / new.in_features) ** 0.5
-             for old, new in zip(base.layers[:-1], tuned.layers[:-1], strict=True)
-             if float(change := (new.weight - old.weight.to(new.weight)).norm()) > 0]
-    return min(found, default=float("inf"))
+def relative_change(base: MLP, tuned: MLP) -> float:
+    """||theta_T - theta_0|| / ||theta_T|| of the hidden layer that changed most; 0 where none was trained."""
+    pairs = [(old.weight.detach(), new.weight.detach())
+             for old, new in zip(base.layers[:-1], tuned.layers[:-1], strict=True)]
+    return max(float((new - old.to(new)).norm() / new.norm()) for old, new in pairs)
 
 
-def judge(coefficients: Tensor, *, stored_dtype: str = "float32", diluted: float = 1.0) -> Visibility:
+def judge(coefficients: Tensor, *, stored_dtype: str = "float32", change: float | None = None) -> Visibility:
     """Verdict on each of N samples from their coefficients [N] (of the mean loss) at theta_0.
 
-    hidden: below the rounding floor of `stored_dtype` (times `diluted`, see `dilution`), out of reach of every
-    attack on the released files.
+    hidden: below the rounding floor of `stored_dtype`, out of reach of every attack on the released files. Where
+    the whole network is stored and not its update, `change` is its `relative_change`: the floor rises as it falls.
     weak: above it, but more than 30x below the largest; exact methods may still reach it.
     visible: the rest.
     """
-    floor = min(1.0, ROUNDING_FLOOR[stored_dtype] * max(1.0, diluted))
+    floor = ROUNDING_FLOOR[stored_dtype]
+    if change is not None:
+        within = WITHIN_WEIGHTS * torch.finfo(getattr(torch, stored_dtype)).eps
+        floor = max(floor, min(1.0, within / change)) if change > 0 else 1.0
     values = visibility(coefficients).tolist()
     verdicts = ["hidden" if value < floor else "weak" if value * VISIBLE_WITHIN < 1 else "visible" for value in values]
     largest = float(coefficients.abs().max()) * len(values)

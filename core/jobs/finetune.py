@@ -10,10 +10,10 @@ from core.data.problems import OddEven
 from core.diagnostics.visibility import (
     ROUNDING_FLOOR,
     Visibility,
-    dilution,
     is_visible,
     judge,
     pool_coefficients,
+    relative_change,
 )
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
@@ -53,7 +53,7 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
     rounded_to = max(config.precision, config.adapter_dtype, key=ROUNDING_FLOOR.__getitem__)
     full = config.adaptation == "full"
     seen = judge(torch.tensor(outcome.before.coefficients, dtype=torch.float64), stored_dtype=rounded_to,
-                 diluted=dilution(checkpoint.network, outcome.model.cpu()) if full else 1.0)
+                 change=relative_change(checkpoint.network, outcome.model.cpu()) if full else None)
     if full:
         save_tuned(run.file("tuned.safetensors"), outcome.model, dtype=config.adapter_dtype,
                    base_fingerprint=checkpoint.fingerprint)

@@ -110,6 +110,12 @@ class TestAttack:
         assert core("attack", "--checkpoint", "a.pth", "--out", tmp_path / "out", *given)[0] == 0
         assert seen[0][1].threat == threat
 
+    def test_a_fully_tuned_network_in_the_place_of_an_adapter(self, core, seen, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert core("attack", "--checkpoint", "base.pth", "--tuned", "tuned.pth", "--out", "result")[0] == 0
+        config = seen[0][1]
+        assert (config.tuned, config.adapter, config.threat) == (str(tmp_path / "tuned.pth"), "", "released-only")
+
     def test_one_label_is_a_list(self, core, seen, tmp_path):
         assert core("attack", "--checkpoint", "a.pth", "--labels", "1", "--out", tmp_path / "out")[0] == 0
         assert seen[0][1].labels == [1]

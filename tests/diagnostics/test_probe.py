@@ -40,3 +40,19 @@ def test_probe_leaves_the_network_alone(moved):
     before = {name: tensor.clone() for name, tensor in moved.network.state_dict().items()}
     Probe(moved.network, moved.x, moved.labels).measure(moved.update)
     assert all(torch.equal(before[name], tensor) for name, tensor in moved.network.state_dict().items())
+
+
+def test_a_whole_network_measures_like_the_update_that_makes_it(moved):
+    """Multiplied out, and then with its biases moved as well."""
+    probe = Probe(moved.network, moved.x, moved.labels)
+    by_update, by_network = probe.measure(moved.update).row(), probe.measure(moved.moved).row()
+    assert set(by_update) == set(by_network)
+    for name, value in by_update.items():
+        assert by_network[name] == pytest.approx(value, rel=1e-9, abs=1e-12)
+    biases = [layer.bias for layer in moved.moved.layers if layer.bias is not None]
+    for bias in biases:
+        bias += 0.1
+    further = probe.measure(moved.moved)
+    assert (further.weight_change > by_update["weight_change"]) == bool(biases)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(moved.moved(moved.x), moved.labels.double())
+    assert further.loss == pytest.approx(loss.item(), rel=1e-12)

@@ -89,6 +89,25 @@ def test_one_step_is_the_sum_that_attacks_use(base, private, rank, alpha):
         torch.testing.assert_close(found.B, expected, rtol=1e-10, atol=1e-16)
 
 
+def test_one_full_step_is_the_sum_that_attacks_use(base, private):
+    """W1 - W0 = sum_i kappa_i e_i h_i^T and b1 - b0 = sum_i kappa_i e_i, in the named layers and nowhere else."""
+    x, labels = private
+    settings = config(adaptation="full", layers=["layers.0", "layers.2"])
+    outcome = finetune(base, x, labels, settings)
+    start = copy.deepcopy(base).double()
+    features = tangent_features(start, x.double())
+    kappa = -settings.learning_rate * loss_coefficients(features.logits, labels)
+    torch.testing.assert_close(outcome.kappa, kappa, rtol=1e-12, atol=0)
+    for index in (0, 2):
+        e = features.signals[index] * kappa[:, None]
+        change = outcome.model.layers[index].weight.detach() - start.layers[index].weight
+        torch.testing.assert_close(change, e.T @ features.inputs[index], rtol=1e-8, atol=1e-14)
+    change = outcome.model.layers[0].bias.detach() - start.layers[0].bias
+    torch.testing.assert_close(change, (features.signals[0] * kappa[:, None]).sum(0), rtol=1e-8, atol=1e-14)
+    assert torch.equal(outcome.model.layers[1].weight, start.layers[1].weight)
+    assert outcome.after.loss < outcome.before.loss
+
+
 def test_adapter_merged_equals_unmerged_equals_multiplied_out(base, private):
     outcome = finetune(base, *private, config(steps=5, alpha=8.0, learning_rate=0.5))
     x = private[0].double()
