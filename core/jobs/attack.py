@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from core.attacks import auto, ntk
+from core.attacks import auto, kkt, ntk
 from core.attacks.outcome import Outcome
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
@@ -20,7 +20,7 @@ from core.threat.observation import Observation
 from core.threat.observe import Victim, observe
 from core.viz.images import grid_png
 
-METHODS: dict[str, Callable[..., Outcome]] = {"ntk": ntk.attack}
+METHODS: dict[str, Callable[..., Outcome]] = {"ntk": ntk.attack, "kkt": kkt.attack}
 
 
 def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:

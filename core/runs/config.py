@@ -136,7 +136,8 @@ class AttackConfig(RunConfig):
     max_seconds: float | None = knob(None, help="Stop after so many seconds; empty is no limit.", unit="s", gt=0)
     optimizer: Literal["adam", "sgd"] = knob("adam", help="Optimiser of images and coefficients; sgd has momentum "
                                              "0.9 as in the paper.", source="Haim et al. 2022: SGD, momentum 0.9")
-    lr_x: float = knob(0.05, help="Learning rate of the images: with adam, the change of a typical pixel in a step.", scale="log", ge=1e-6, le=10.0)
+    lr_x: float = knob(0.05, help="Learning rate of the images: with adam, the change of a typical pixel in a step.",
+                       scale="log", ge=1e-6, le=10.0)
     lr_coefficients: float = knob(0.05, help="Learning rate of the log-coefficients (the Lagrange multipliers).",
                                   scale="log", ge=1e-6, le=10.0)
     lr_schedule: Literal["cosine", "constant"] = knob(
@@ -150,6 +151,19 @@ class AttackConfig(RunConfig):
     features: Literal["base", "both"] = knob(
         "base", help="ntk: tangent features at the base alone, exact after one step; or the mean of those at the base "
         "and at the fine-tuned weights, for many steps.", group="expert", source="Loo et al. 2024")
+    candidates: int | None = knob(
+        None, help="kkt: images to search for, of which the N that count most are kept. Empty takes N.", unit="images",
+        scale="log", ge=1, le=4096, source="Haim et al. 2022: 1,000 for 500 samples")
+    kkt_residual: Literal["published", "relative"] = knob(
+        "published", help="kkt: published adds up the layers' squared residuals as they are; relative divides each "
+        "by the layer's own squared norm first.", group="expert", source="Haim et al. 2022")
+    kkt_layers: list[Literal["layers.0", "layers.1", "layers.2"]] | None = knob(
+        None, help="kkt: layers to explain; empty takes all. A wide layer whose initialisation did not wash out says "
+        "little.", group="expert", min_length=1)
+    min_lambda: float = knob(0.4471, help="kkt: least multiplier of a candidate; lower ones are penalised.", ge=0.0,
+                             le=10.0, group="expert", source="Haim et al. 2022: 0.4471")
+    lambda_weight: float = knob(5.0, help="kkt: weight of the penalty on multipliers below the least.", ge=0.0, le=1e4,
+                                group="expert", source="Haim et al. 2022: 5")
     box_weight: float = knob(1.0, help="Weight of the penalty on pixels outside [0, 1].", ge=0.0, le=1e4)
     tv_weight: float | None = knob(None, help="Weight of the total variation of an image. Empty: 0.001 where the first "
                                    "adapter's rank is below the number of pixels, else 0.", ge=0.0, le=10.0)

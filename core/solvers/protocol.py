@@ -16,6 +16,8 @@ class Status(Enum):
     ITERATIONS = "All iterations were used."
     TIME_LIMIT = "The time limit was reached before all iterations were used."
     STOPPED = "Stopped on request; the best images so far are kept and Resume continues."
+    NOT_HOMOGENEOUS = ("The network has biases beyond its first layer and is not homogeneous: its weights are no sum "
+                       "of features, however long it was trained, so the KKT images are a guess.")
     DIVERGED = "Every restart became non-finite; lower the learning rates. The last finite images are kept."
 
 

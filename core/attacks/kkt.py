@@ -1,0 +1,144 @@
+"""The attack on trained weights (Haim et al. 2022): images whose features at theta_T add up to theta_T itself.
+
+It takes a checkpoint alone, or an update composed into its base: then the identity speaks of every sample that
+formed the weights, the base's own training set first of all, and nothing here tells the private ones apart.
+"""
+
+import math
+import time
+
+import torch
+from torch import Tensor
+
+from core.attacks.outcome import Outcome
+from core.candidate import Candidate
+from core.compute import choose
+from core.diagnostics.confidence import confidence, near_best
+from core.diagnostics.kkt_limits import limits
+from core.errors import InputError
+from core.monitor import Monitor
+from core.objectives.kkt import KKTStationarity
+from core.objectives.ntk import signed
+from core.priors.penalties import Box, MinLambda, Penalty, Sparsity, TotalVariation
+from core.runs.config import AttackConfig
+from core.solvers.first_order import FIRST_ORDER
+from core.solvers.initial import draw_start
+from core.solvers.protocol import Reconstruction, Status
+from core.solvers.search_space import pixels, row_space
+from core.solvers.solve import Plan, solve
+from core.threat.compose import trained_weights
+from core.threat.observation import Observation, TrainedWeights
+from core.threat.span import input_span
+from core.viz.images import grid_png
+
+ALIKE = 0.9  # two candidates of one label whose pixels correlate more than this are one sample
+
+
+def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, began: float) -> Outcome:
+    """Search with restarts, keep the one of smallest exact residual, and of its candidates the N that count most.
+
+    `began` (of ``time.monotonic``) is when the run began: the time limit counts from there. Known fine-tuning
+    coefficients are not used: lam belongs to the weights as a whole, not to an update.
+    """
+    trained, threat = trained_weights(observation), observation.threat
+    compute = choose(device=config.device, precision=config.precision)
+    objective = KKTStationarity(trained, compute=compute, residual=config.kkt_residual, layers=config.kkt_layers)
+    samples, candidates, found_by = count(trained, config)
+    monitor.log(f"Threat {threat.level}. {found_by} {candidates} candidates. {compute.describe()}, "
+                f"{torch.get_num_threads()} threads.")
+    space = pixels(objective.surrogate.network.input_mean) if config.search == "pixels" else \
+        row_space(objective, compute=compute)
+    start = draw_start(objective, space, samples=candidates, restarts=config.restarts,
+                       labels=candidate_labels(threat.labels, candidates), coefficients=None,
+                       init_scale=config.init_scale, seed=config.seed, compute=compute)
+    plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
+                lr_schedule=config.lr_schedule, relu_alpha_start=config.relu_alpha_start,
+                relu_alpha_end=config.relu_alpha_end, tolerance=config.tolerance, record_every=config.record_every,
+                max_seconds=(config.max_seconds or math.inf) - (time.monotonic() - began))
+    reconstruction = solve(objective, penalties(config, candidates), space=space, start=start,
+                           method=FIRST_ORDER[config.optimizer](), plan=plan, monitor=monitor)
+    return _outcome(trained, objective, reconstruction, samples, found_by)
+
+
+def count(trained: TrainedWeights, config: AttackConfig) -> tuple[int, int, str]:
+    """N, the number of candidates, and the sentence that says how N is known."""
+    if (known := trained.threat.samples) is not None:
+        samples, found_by = known, f"N = {known} is known."
+    else:
+        layer = trained.network.layers[0]
+        span = input_span(layer.weight, layer.bias)
+        if span is not None:
+            samples, found_by = span.samples, span.explanation
+        elif config.candidates is not None:
+            samples, found_by = config.candidates, "N is not known: every candidate is given back."
+        else:
+            raise InputError("samples: N is not known and cannot be read off the first layer, where nothing stands "
+                             "out of the noise of its initialisation; give samples or candidates.")
+    candidates = samples if config.candidates is None else config.candidates
+    if candidates < samples:
+        raise InputError(f"candidates: {candidates} cannot hold the {samples} samples; give at least {samples}, or "
+                         "leave it empty.")
+    return samples, candidates, found_by
+
+
+def candidate_labels(known: Tensor | None, candidates: int) -> Tensor:
+    """Labels [candidates]: those known, repeated; else half of each class, as published."""
+    pattern = torch.tensor([1, 0]) if known is None else known.cpu().long()
+    return pattern.repeat(-(-candidates // len(pattern)))[:candidates]
+
+
+def penalties(config: AttackConfig, candidates: int) -> list[Penalty]:
+    """A penalty is a mean over candidates; the published sum goes with the published, unscaled residual."""
+    scale = candidates if config.kkt_residual == "published" else 1
+    return [Box(scale * config.box_weight), MinLambda(scale * config.lambda_weight, config.min_lambda),
+            TotalVariation(scale * (config.tv_weight or 0.0)), Sparsity(scale * (config.sparsity_weight or 0.0))]
+
+
+def choose_distinct(x: Tensor, labels: Tensor, importance: Tensor, *, samples: int,
+                    known: Tensor | None) -> tuple[list[int], int]:
+    """Indices of `samples` of the candidates [C, ...], and how many were passed over as copies of a stronger one.
+
+    By falling importance, leaving out candidates that look like one already taken; only where too few are left do
+    the copies come back, the strongest first. Where the labels are `known` [N], as many of each are taken.
+    """
+    flat = x.cpu().double().clamp(0, 1).flatten(1)
+    flat = flat - flat.mean(-1, keepdim=True)
+    flat = flat / flat.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+    alike = (flat @ flat.T > ALIKE) & (labels[:, None] == labels).cpu()
+    distinct: list[int] = []
+    copies: list[int] = []
+    for index in importance.argsort(descending=True).tolist():
+        (copies if alike[index, distinct].any() else distinct).append(index)
+    ranked = distinct + copies
+    if known is None:
+        return sorted(ranked[:samples]), len(copies)
+    classes = [[index for index in ranked if labels[index] == label] for label in (0, 1)]
+    return sorted(classes[0][:int((known == 0).sum())] + classes[1][:int((known == 1).sum())]), len(copies)
+
+
+def _outcome(trained: TrainedWeights, objective: KKTStationarity, reconstruction: Reconstruction, samples: int,
+             found_by: str) -> Outcome:
+    best, candidate = reconstruction.best, reconstruction.candidate
+    residual = reconstruction.residuals["residual"]
+    winner = Candidate(*(tensor[best: best + 1] for tensor in (candidate.x, candidate.labels, candidate.lam)))
+    importance = objective.importance(winner)[0]
+    count = candidate.lam.shape[1]
+    known = trained.threat.labels
+    chosen, copies = choose_distinct(reconstruction.x, candidate.labels[best], importance, samples=samples, known=known)
+    finished = reconstruction.status in (Status.ITERATIONS, Status.CONVERGED)
+    trust = confidence(candidate, residual, best)
+    order = residual.argsort().tolist()
+    return Outcome(
+        method="kkt", reason="The KKT objective explains the trained weights as a sum of their own features.",
+        status=Status.NOT_HOMOGENEOUS if finished and not objective.homogeneous else reconstruction.status,
+        x=reconstruction.x[chosen], labels=candidate.labels[best][chosen],
+        coefficients=signed(candidate)[best][chosen] / count, samples_found_by=found_by,
+        labels_found_by="known" if known is not None else "half of the candidates of each class, the strongest kept",
+        confidence=[trust[index] for index in chosen],
+        residuals={name: float(value[best]) for name, value in reconstruction.residuals.items()},
+        limits=limits(trained, reconstruction, homogeneous=objective.homogeneous),
+        facts={"iterations": reconstruction.iterations, "restarts": len(residual), "best_restart": best,
+               "restarts_near_best": len(near_best(residual, best)), "candidates": count, "copies": copies},
+        tensors={"x": candidate.x.float(), "labels": candidate.labels, "lam": candidate.lam, "residuals": residual,
+                 "best": torch.tensor(best), "chosen": torch.tensor(chosen)},
+        pictures={"restarts.png": grid_png(candidate.x[order].flatten(0, 1), columns=count)})

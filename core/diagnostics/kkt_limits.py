@@ -1,0 +1,45 @@
+"""What limits a reconstruction from trained weights, in plain sentences with the numbers behind them."""
+
+from core.models.mlp import MLP
+from core.solvers.protocol import Reconstruction, Status
+from core.threat.observation import TrainedWeights
+
+POOR_FIT = 0.1
+UNMOVED = 0.5  # a layer explained to less than this half says little about the images
+
+
+def limits(trained: TrainedWeights, reconstruction: Reconstruction, *, homogeneous: bool) -> list[str]:
+    """Sentences for the report; empty where nothing is in the way. Never looks at the truth."""
+    found = []
+    if reconstruction.status in (Status.STOPPED, Status.TIME_LIMIT, Status.DIVERGED):
+        found.append(reconstruction.status.value)
+    if not homogeneous:
+        found.append(Status.NOT_HOMOGENEOUS.value)
+    if trained.base is not None:
+        found.append(f"The update moved the weights by {_moved(trained.network, trained.base):.2g} of their norm: what "
+                     "the KKT identity explains is foremost the base's own training set, not the private samples.")
+    return [*found, *_fit(reconstruction)]
+
+
+def _fit(reconstruction: Reconstruction) -> list[str]:
+    best = reconstruction.best
+    parts = {name.removeprefix("residual."): float(value[best]) for name, value in reconstruction.residuals.items()}
+    found = []
+    if parts.pop("residual") > POOR_FIT:
+        left = ", ".join(f"{value:.0%} of {name}" for name, value in parts.items())
+        found.append(f"The best restart leaves unexplained {left}: the network is not at a KKT point, or more "
+                     "restarts, iterations or candidates are needed.")
+    if still := [name for name, value in parts.items() if value > UNMOVED]:
+        found.append(f"{' and '.join(still)} kept most of the initialisation, which no sample explains; the images "
+                     "come from the other layers.")
+    if reconstruction.diverged and reconstruction.status is not Status.DIVERGED:
+        found.append(f"{len(reconstruction.diverged)} of {len(reconstruction.candidate.x)} restarts became non-finite "
+                     "and were left out; lower the learning rates.")
+    return found
+
+
+def _moved(network: MLP, base: MLP) -> float:
+    """||theta_T - theta_0|| / ||theta_0||."""
+    pairs = list(zip(network.parameters(), base.parameters(), strict=True))
+    moved = sum((one.double() - other.double()).square().sum() for one, other in pairs)
+    return float((moved / sum(other.double().square().sum() for _, other in pairs)).sqrt())
