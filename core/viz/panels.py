@@ -39,7 +39,7 @@ def finetune_panels(rows: Sequence[Row]) -> list[Panel]:
               "Change of each sample's coefficient since the start: 0 is none, 1 is wholly changed."),
         Panel("weight_change", "Weight change", "step", "‖Δθ‖ / ‖θ₀‖",
               scalar(rows, "weight change", "weight_change", log_y=True),
-              "Size of the adapter's update against the base. The linear (NTK) picture holds below about 0.01.",
+              "Size of the update against the base. The linear (NTK) picture holds below about 0.01.",
               log_y=True),
         Panel("kink_distance", "Distance to the kink", "step", "median |pre-activation|",
               by_layer(rows, "kink_distance", log_y=True),
@@ -76,7 +76,7 @@ def visibility_bars(report: dict[str, Any] | None, *, pictures: list[bytes] | No
         names.append(" · ".join(part for part in parts if part))
     return Bars("visibility", "Visibility of each private sample", "coefficient / largest", names, values, verdicts,
                 floor, "A sample's loss coefficient against the largest. Under the dashed line it drowns in the "
-                "rounding of the stored adapter: no attack can bring it back. Weak samples are more than 30 times "
+                "rounding of the released files: no attack can bring it back. Weak samples are more than 30 times "
                 "below the largest: out of reach for gradient-based attacks.", pictures)
 
 

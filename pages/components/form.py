@@ -72,7 +72,7 @@ def _widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str) -> Call
         return lambda: picked
     if knob.type == "choices":
         several = st.pills(knob.label, knob.options, default=value, selection_mode="multi", **common)
-        return lambda: [option for option in knob.options if option in several]
+        return lambda: [option for option in knob.options if option in several] or (None if knob.optional else [])
     if knob.type == "switch":
         on = st.toggle(knob.label, value=value, **common)
         return lambda: on

@@ -14,7 +14,7 @@ LABELS = {
     "relu_alpha_start": "ReLU α, start", "relu_alpha_end": "ReLU α, end", "max_seconds": "Time limit",
     "target_log_loss": "Stop at ln(loss)", "init_scale": "Initial std", "samples": "Samples N",
     "rank": "Rank r", "alpha": "LoRA α", "steps": "Steps T", "restarts": "Restarts R", "optimizer": "Optimiser",
-    "batch_size": "Batch size", "adapter_dtype": "Stored as", "layers": "Adapted layers",
+    "batch_size": "Batch size", "adapter_dtype": "Stored as", "layers": "Trained layers",
     "known_learning_rate": "Known learning rate", "known_steps": "Known steps T", "labels": "Known labels",
     "indices": "Exact indices", "base": "Base", "finetune": "Victim",
 }
@@ -23,7 +23,9 @@ EMPTY = {"max_seconds": "no limit", "alpha": "the rank", "indices": "by selectio
          "labels": "not known", "known_learning_rate": "not known", "known_steps": "not known"}
 # What each choice means, where the bare word says too little.
 CHOICES = {
-    "threat": {"released-only": "base and adapter, nothing else",
+    "adaptation": {"lora": "a peft adapter is trained and released",
+                   "full": "the weights themselves, and the whole network is released"},
+    "threat": {"released-only": "the published files, nothing else",
                "informed": "also labels, N, T and learning rate",
                "oracle": "also the coefficients: a ceiling, not an attack"},
 }

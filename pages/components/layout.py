@@ -26,10 +26,10 @@ NAVIGATION = {
                       "Train the public base network. The attacks lean on how close it gets to stationarity.",
                       "base"),
     "finetune": Entry("pages/finetune.py", "Fine-tune", ":material/tune:",
-                      "Fine-tune a base with LoRA on private samples, and see what the adapter will give away.",
+                      "Fine-tune a base on private samples, with LoRA or fully, and see what the release gives away.",
                       "fine-tuning"),
     "attack": Entry("pages/attack.py", "Attack", ":material/center_focus_strong:",
-                    "Reconstruct the private samples from the base and the published adapter alone.", "attack"),
+                    "Reconstruct the private samples from the published adapter or network alone.", "attack"),
     "compare": Entry("pages/compare.py", "Compare", ":material/compare:",
                      "Put runs side by side: pictures, scores, curves, and the knobs in which they differ."),
 }

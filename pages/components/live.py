@@ -24,7 +24,7 @@ VIEWS = {"pretrain": pretrain_view, "finetune": finetune_view, "attack": attack_
 REPEATABLE = ("stopped", "failed", "interrupted")
 ONWARD = {  # from a finished run to the next step: page, what the run is there, label
     "pretrain": ("finetune", "base", "Fine-tune this base"),
-    "finetune": ("attack", "finetune", "Attack this adapter"),
+    "finetune": ("attack", "finetune", "Attack this adapter"),  # or network
     "attack": ("compare", "runs", "Compare"),
 }
 
@@ -67,6 +67,8 @@ def _header(run: Run, config: RunConfig, status: Status) -> None:
                      query_params={"like": run.id})
         if status.state == "done" and config.kind in ONWARD:
             page, field, label = ONWARD[config.kind]
+            if getattr(config, "adaptation", "") == "full":
+                label = "Attack this network"
             if st.button(label, key=f"onward-{run.id}", icon=NAVIGATION[page].icon, type="primary"):
                 st.switch_page(NAVIGATION[page].script, query_params={field: run.id})
     chips({"Started": ago(status.created), "computing time": duration(status.seconds) if status.seconds else "",

@@ -22,7 +22,7 @@ def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
         st.metric("Loss", number(last.get("loss")), border=True)
         if report and status.summary.get("visible") is not None:
             st.metric("Above the floor", f"{status.summary['visible']} of {len(report['visibility'])}", border=True,
-                      help="Samples whose coefficient is above the rounding floor of the stored adapter.")
+                      help="Samples whose coefficient is above the rounding floor of what is released.")
         st.metric("Largest flip share", percent(max(flips, default=None)), border=True,
                   help="Share of (sample, neuron) pairs that switched, in the layer with the most.")
         st.metric("Feature cosine", fixed(last.get("feature_cosine_mean"), 4), border=True,

@@ -12,6 +12,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "One full-rank step": {},
         "Rank 8": {"rank": 8},
         "NTK, T = 100": {"steps": 100, "learning_rate": 3e-5},
+        "All weights": {"adaptation": "full"},
     },
     "attack": {
         "Demo": {},
@@ -27,6 +28,7 @@ NOTES = {
     ("pretrain", "As published"): "Plain gradient descent for a million epochs, as in Haim et al. 2022: many hours.",
     ("finetune", "One full-rank step"): "One SGD step, full rank: the adapter holds the whole gradient.",
     ("finetune", "Rank 8"): "One SGD step through rank 8, as most people would publish it.",
+    ("finetune", "All weights"): "One SGD step without LoRA: the whole tuned network is released.",
     ("finetune", "NTK, T = 100"): "A hundred small steps: do the features stay frozen?",
     ("attack", "Demo"): "Adam, 16 restarts: about a minute on two cores.",
     ("attack", "Quick look"): "A few hundred steps, to see images begin to form.",

@@ -44,15 +44,19 @@ def choose_victim(defaults: dict[str, Any], stamp: str) -> Choice:
     """The `finetune` run of an attack, or the files that stand for it."""
     run = _choose("attack", "finetune", "finetune", "Victim", "Files made elsewhere…", defaults, stamp)
     if run is None:
-        left, right = st.columns(2)
+        left, middle, right = st.columns(3)
         checkpoint = left.text_input("Base checkpoint", value=defaults.get("checkpoint", ""),
                                      key=f"checkpoint/{stamp}", placeholder="/path/to/base.safetensors",
                                      persist_state="session", help="A .safetensors or .pth file.")
-        adapter = right.text_input("Adapter folder", value=defaults.get("adapter", ""), key=f"adapter/{stamp}",
-                                   placeholder="/path/to/adapter", persist_state="session",
-                                   help="A folder with adapter_config.json and adapter_model.safetensors, "
-                                        "saved by any peft.")
-        fixed = {"finetune": "", "checkpoint": checkpoint.strip(), "adapter": adapter.strip()}
+        adapter = middle.text_input("Adapter folder", value=defaults.get("adapter", ""), key=f"adapter/{stamp}",
+                                    placeholder="/path/to/adapter", persist_state="session",
+                                    help="A folder with adapter_config.json and adapter_model.safetensors, "
+                                         "saved by any peft.")
+        tuned = right.text_input("or fine-tuned checkpoint", value=defaults.get("tuned", ""), key=f"tuned/{stamp}",
+                                 placeholder="/path/to/tuned.safetensors", persist_state="session",
+                                 help="The whole network after full fine-tuning, in the place of an adapter. With "
+                                      "neither, the base checkpoint itself is attacked.")
+        fixed = {"finetune": "", "checkpoint": checkpoint.strip(), "adapter": adapter.strip(), "tuned": tuned.strip()}
         return Choice({**fixed, "threat": "released-only"}, promoted=FOREIGN_KNOBS)  # plus what is given below
     report, config = run.report() or {}, run.config()
     with st.container(border=True):
@@ -62,15 +66,16 @@ def choose_victim(defaults: dict[str, Any], stamp: str) -> Choice:
             strip(images, noun="private sample", size=56 if len(images) > 3 else 84)
             st.caption(f"The {TRUTH}")
         with right:
-            chips({"Rank": number(config.rank), "steps": number(config.steps), "optimiser": config.optimizer,
+            how = {"Rank": number(config.rank)} if config.adaptation == "lora" else {"Fine-tuning": "full"}
+            chips({**how, "steps": number(config.steps), "optimiser": config.optimizer,
                    "digits": data_source(run)})
             visible = run.status().summary.get("visible")
             if visible is not None and report.get("visibility"):
                 total = len(report["visibility"])
                 rest = " The rest is out of reach for any attack." if visible < total else ""
                 st.markdown(f"**{visible} of {counted(total, 'sample')}** {'is' if total == 1 else 'are'} above the "
-                            f"rounding floor of the stored adapter.{rest}")
-    return Choice({"finetune": run.id, "checkpoint": "", "adapter": ""}, hidden=FOREIGN_KNOBS)
+                            f"rounding floor of what is released.{rest}")
+    return Choice({"finetune": run.id, "checkpoint": "", "adapter": "", "tuned": ""}, hidden=FOREIGN_KNOBS)
 
 
 CHOOSERS = {"finetune": choose_base, "attack": choose_victim}
@@ -96,7 +101,7 @@ def _choose(kind: str, name: str, wanted: str, label: str, foreign: str, default
 
 
 def _foreign(defaults: dict[str, Any]) -> bool:
-    return bool(defaults.get("checkpoint") or defaults.get("adapter"))
+    return any(defaults.get(name) for name in ("checkpoint", "adapter", "tuned"))
 
 
 def _path(defaults: dict[str, Any], name: str) -> str:

@@ -38,9 +38,10 @@ def title(config: RunConfig) -> str:
         return config.name
     if isinstance(config, FinetuneConfig):
         count = len(config.indices) if config.indices else config.samples
-        return f"N = {count}, rank {config.rank}, T = {config.steps}"
+        how = f"rank {config.rank}" if config.adaptation == "lora" else "all weights"
+        return f"N = {count}, {how}, T = {config.steps}"
     if isinstance(config, AttackConfig) and not config.finetune:
-        return f"Attack on {Path(config.adapter or config.checkpoint).name}"
+        return f"Attack on {Path(config.adapter or config.tuned or config.checkpoint).name}"
     if isinstance(config, AttackConfig):
         return f"{config.method.upper() if config.method != 'auto' else 'NTK'}, {config.threat}"
     return f"Base {config.hidden} wide, {2 * config.samples_per_class} digits"
@@ -70,7 +71,8 @@ def facts(config: RunConfig, status: Status) -> list[str]:
                  ("digits", number(summary.get("samples")))]
     elif config.kind == "finetune":
         visible = summary.get("visible")
-        items = [("samples", number(summary.get("samples"))), ("rank", number(config.rank)),
+        items = [("samples", number(summary.get("samples"))),
+                 ("rank", number(config.rank)) if config.adaptation == "lora" else ("fine-tuning", "full"),
                  ("steps", number(config.steps)), ("above the floor", None if visible is None else number(visible))]
     else:
         items = [("mean SSIM", fixed(summary["mean_ssim"]) if summary.get("mean_ssim") is not None else None),
