@@ -16,7 +16,7 @@ from pages.components.knobs import knobs, typed
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run
 from pages.components.pictures import final_pairs, pairs, strip
 from pages.components.reading import metrics, outcome, pictures, referred
-from pages.components.runs import badge, caption, plain, title, unique_titles
+from pages.components.runs import badge, caption, parent, plain, title, unique_titles
 
 KINDS = ("attack", "finetune", "pretrain")
 FOREWORD = {"attack": "The pictures of each run, matched one to one with the truth.",
@@ -31,7 +31,8 @@ def choose() -> tuple[str, list[Run]]:
     kind = st.segmented_control("Kind", KINDS, default=None if "compare-kind" in st.session_state else KINDS[0],
                                 required=True, key="compare-kind", persist_state="session",
                                 format_func=lambda kind: NAVIGATION[kind].title)
-    runs = {run.id: run for run in store.list(kind=kind)}
+    asked = [*link.split(","), *st.session_state.get(f"compare-{kind}", [])]  # points of experiments, by their links
+    runs = {run.id: run for run in store.list(kind=kind) if parent(run) is None or run.id in asked}
     key = f"compare-{kind}"
     if key not in st.session_state:
         done = [run_id for run_id, run in runs.items() if run.status().state == "done"]

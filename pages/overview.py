@@ -8,7 +8,7 @@ from core.runs.directory import Run
 from core.runs.store import RunStore
 from core.viz.text import counted
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run
-from pages.components.runs import badge, card, fraction, plain, progress_text, title
+from pages.components.runs import badge, card, fraction, own, plain, progress_text, title
 
 REFRESH_SECONDS = 2.0
 RECENT = 9
@@ -27,6 +27,8 @@ def steps(runs: list[Run]) -> None:
     active = dict(finished)
     for run in runs:
         kind, status = run.config().kind, run.status()
+        if kind not in STEPS:  # an experiment is not a step of its own
+            continue
         finished[kind] += status.state == "done"
         active[kind] += status.active
     open_steps = {"pretrain": True, "finetune": finished["pretrain"] > 0, "attack": finished["finetune"] > 0,
@@ -56,7 +58,7 @@ def _state(kind: str, finished: int, active: int, needs: str) -> str:
 
 def in_flight(store: RunStore, expected: list[str]) -> None:
     """Progress of every active run. Reads status files only."""
-    runs = [run for run in store.list() if run.status().active]
+    runs = [run for run in own(store.list()) if run.status().active]
     if [run.id for run in runs] != expected:
         st.rerun()  # one began or ended: the cards and the timer follow
     for run in runs:
@@ -74,7 +76,7 @@ def in_flight(store: RunStore, expected: list[str]) -> None:
 def overview() -> None:
     inside_app("overview")
     store = RunStore()
-    runs = store.list()
+    runs = own(store.list())
     heading("overview", "What does a published adapter give away?")
     steps(runs)
     active = [run.id for run in runs if run.status().active]

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PAGES = ("overview", "pretrain", "finetune", "attack", "compare")
+PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "compare")
 
 
 def find_chromium() -> str | None:
@@ -63,7 +63,8 @@ def addresses(url: str, runs: Path | None) -> dict[str, str]:
 
         for run in reversed(RunStore(runs).list()):
             if run.status().state == "done":
-                found[f"{run.config().kind}-run"] = f"{url}/{run.config().kind}?run={run.id}"
+                kind = run.config().kind
+                found[f"{kind}-run"] = f"{url}/{'experiments' if kind == 'experiment' else kind}?run={run.id}"
     return found
 
 

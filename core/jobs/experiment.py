@@ -169,8 +169,8 @@ def _report(config: ExperimentConfig, base: Checkpoint, rows: list[dict[str, Any
     if any(row["coefficients"] == "known" for row in rows):
         limits.append("Known coefficients are an oracle: a ceiling to compare with, no attack claim.")
     if config.rates == "matched":
-        limits.append("LoRA's learning rate is matched to full fine-tuning at the first step; later steps differ, since "
-                      "A and B then move together.")
+        limits.append("LoRA's learning rate is matched to full fine-tuning at the first step; later steps differ, "
+                      "since A and B then move together.")
     return {"preset": config.preset, "size": config.size, "title": preset.title, "x": preset.x,
             "method": preset.method, "base": config.base, "base_fingerprint": base.fingerprint,
             "grid": {**grid_values(config), "full": config.full}, "points": counts["points"],

@@ -37,7 +37,7 @@ def line_figure(panel: Panel, *, revision: str, height: int = HEIGHT) -> go.Figu
                            line=line, marker={"size": 6}, opacity=1.0 if curve.emphasis else 0.55,
                            showlegend=named and curve.emphasis, connectgaps=False,
                            hovertemplate="%{y:.4g}" + ("" if len(panel.series) > 1 else "<extra></extra>"))
-    _frame(figure, revision=revision, height=height, legend=named)
+    style(figure, revision=revision, height=height, legend=named)
     figure.update_layout(hovermode="x unified" if len(panel.series) <= MOST_NAMED else "closest")
     figure.update_xaxes(title_text=panel.x_title, rangemode="tozero")
     last = max((curve.x[-1] for curve in panel.series if curve.x), default=0)
@@ -53,7 +53,7 @@ def _scale(panel: Panel) -> dict[str, Any]:
     low, high = min(values, default=0.0), max(values, default=0.0)
     if panel.log_y and low > 0 and high > NARROW * low:
         ticks = log_ticks(low, high)
-        return {"type": "log", "tickvals": ticks, "ticktext": [_power(value) for value in ticks]}
+        return {"type": "log", "tickvals": ticks, "ticktext": [power(value) for value in ticks]}
     if panel.least is not None:
         low, high = min(low, panel.least[0]), max(high, panel.least[1])
         return {"range": [low - 0.05 * (high - low), high + 0.05 * (high - low)]}
@@ -79,14 +79,14 @@ def bar_figure(bars: Bars, *, revision: str, height: int = HEIGHT + 60) -> go.Fi
                          line={"color": ACCENT, "dash": "dash", "width": 1.5})
         figure.add_annotation(xref="paper", x=1, xanchor="right", y=math.log10(bars.floor), yanchor="bottom",
                               text=f"rounding floor {number(bars.floor, 2)}", showarrow=False, font_color=ACCENT)
-    _frame(figure, revision=revision, height=height, legend=False)
+    style(figure, revision=revision, height=height, legend=False)
     pictured = bars.pictures is not None and len(positions) <= MOST_PICTURED
     figure.update_xaxes(tickmode="array", tickvals=positions if len(positions) <= 40 else [], ticktext=bars.names,
                         title_text=None if pictured else "private sample", showgrid=False,
                         range=[-0.6, len(positions) * 1.2 - 0.4])  # the floor's name stands right of the bars
     ticks = log_ticks(10.0**bottom, 1.0)
     figure.update_yaxes(type="log", range=[bottom, -0.09 * bottom], title_text=bars.y_title, tickvals=ticks,
-                        ticktext=[_power(value) for value in ticks])
+                        ticktext=[power(value) for value in ticks])
     if pictured:
         figure.update_layout(margin_b=92)
         for position, picture in zip(positions, bars.pictures, strict=False):
@@ -110,7 +110,7 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [low] if low == high else [low, high]
 
 
-def _power(value: float) -> str:
+def power(value: float) -> str:
     """A tick's text: plain from 0.001 to 1,000, else a power of ten."""
     if 1e-3 <= value <= 1e4:
         return number(value)
@@ -119,7 +119,7 @@ def _power(value: float) -> str:
     return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"
 
 
-def _frame(figure: go.Figure, *, revision: str, height: int, legend: bool) -> None:
+def style(figure: go.Figure, *, revision: str, height: int, legend: bool) -> None:
     figure.update_layout(height=height, uirevision=revision, margin={"l": 8, "r": 8, "t": 30 if legend else 10, "b": 8},
                          legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0, "title_text": ""})
     figure.update_xaxes(automargin=True)

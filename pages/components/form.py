@@ -8,7 +8,7 @@ import streamlit as st
 from core.errors import InputError
 from core.runs.directory import Run
 from pages.components.actions import launch
-from pages.components.knobs import CHOICES, EMPTY, Knob, knobs, parse, typed
+from pages.components.knobs import CHOICES, EMPTY, EMPTY_IN_GRID, Knob, knobs, parse, typed
 from pages.components.references import Choice
 
 COLUMNS = 3
@@ -48,16 +48,16 @@ def _draw(shown: Sequence[Knob], kind: str, defaults: dict[str, Any], stamp: str
     """Widgets in rows, so that tabbing goes along a row; returns how to read each value."""
     readers: dict[str, Callable[[], Any]] = {}
     for knob in (knob for knob in shown if knob.name in CHOICES):  # these explain themselves over the whole width
-        readers[knob.name] = _widget(knob, kind, defaults, stamp)
+        readers[knob.name] = widget(knob, kind, defaults, stamp)
     rest = [knob for knob in shown if knob.name not in CHOICES]
     for start in range(0, len(rest), COLUMNS):
         for column, knob in zip(st.columns(COLUMNS), rest[start:start + COLUMNS], strict=False):
             with column:
-                readers[knob.name] = _widget(knob, kind, defaults, stamp)
+                readers[knob.name] = widget(knob, kind, defaults, stamp)
     return readers
 
 
-def _widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str) -> Callable[[], Any]:
+def widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str) -> Callable[[], Any]:
     """One input. Floats and log-scaled numbers are typed (1e-3 and 1,000 both work): no slider hits 149.87."""
     value = defaults.get(knob.name, knob.default)
     common = {"help": knob.hint, "key": f"{kind}/{stamp}/{knob.name}", "persist_state": "session"}
@@ -71,7 +71,7 @@ def _widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str) -> Call
         picked = st.selectbox(knob.label, knob.options, index=knob.options.index(value), **common)
         return lambda: picked
     if knob.type == "choices":
-        several = st.pills(knob.label, knob.options, default=value, selection_mode="multi", **common)
+        several = st.pills(knob.label, knob.options, default=value or [], selection_mode="multi", **common)
         return lambda: [option for option in knob.options if option in several] or (None if knob.optional else [])
     if knob.type == "switch":
         on = st.toggle(knob.label, value=value, **common)
@@ -82,6 +82,6 @@ def _widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str) -> Call
     if knob.type == "text":
         text = st.text_input(knob.label, value=value or "", **common)
         return lambda: text.strip()
-    empty = EMPTY.get(knob.name, "automatic") if knob.optional else None
+    empty = (EMPTY_IN_GRID if kind == "experiment" else EMPTY.get(knob.name, "automatic")) if knob.optional else None
     entered = st.text_input(knob.label, value=typed(value), placeholder=empty, **common)
     return lambda: parse(knob, entered or "")

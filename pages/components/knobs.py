@@ -16,11 +16,13 @@ LABELS = {
     "rank": "Rank r", "alpha": "LoRA α", "steps": "Steps T", "restarts": "Restarts R", "optimizer": "Optimiser",
     "batch_size": "Batch size", "adapter_dtype": "Stored as", "layers": "Trained layers",
     "known_learning_rate": "Known learning rate", "known_steps": "Known steps T", "labels": "Known labels",
-    "indices": "Exact indices", "base": "Base", "finetune": "Victim",
+    "indices": "Exact indices", "base": "Base", "finetune": "Victim", "ranks": "Ranks r", "repeats": "Seeds",
+    "full": "Full fine-tuning too",
 }
 # What an empty field stands for; elsewhere the engine decides.
 EMPTY = {"max_seconds": "no limit", "alpha": "the rank", "indices": "by selection", "samples": "not known",
          "labels": "not known", "known_learning_rate": "not known", "known_steps": "not known"}
+EMPTY_IN_GRID = "by the preset"  # of an experiment, every field
 # What each choice means, where the bare word says too little.
 CHOICES = {
     "adaptation": {"lora": "a peft adapter is trained and released",
@@ -98,6 +100,8 @@ def typed(value: Any) -> str:
     """A value as a person would type it: ``1e-4``, ``0.02``, ``1,000,000``; empty for None."""
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(str(item) for item in value)
     if isinstance(value, float) and (not value.is_integer() or abs(value) >= 1e6):

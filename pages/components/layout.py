@@ -30,6 +30,9 @@ NAVIGATION = {
                       "fine-tuning"),
     "attack": Entry("pages/attack.py", "Attack", ":material/center_focus_strong:",
                     "Reconstruct the private samples from the published adapter or network alone.", "attack"),
+    "experiment": Entry("pages/experiments.py", "Experiments", ":material/science:",
+                        "Run a whole grid of fine-tunings and attacks, and see what comes back over ranks or steps, "
+                        "and why.", "experiment"),
     "compare": Entry("pages/compare.py", "Compare", ":material/compare:",
                      "Put runs side by side: pictures, scores, curves, and the knobs in which they differ."),
 }

@@ -12,15 +12,16 @@ from core.viz.compare import changed_knobs
 from core.viz.text import ago, duration, number
 from pages.components import actions
 from pages.components.knobs import knobs, typed
-from pages.components.layout import NAVIGATION, chips
+from pages.components.layout import NAVIGATION, chips, open_run
 from pages.components.live_attack import attack_view
+from pages.components.live_experiment import experiment_view
 from pages.components.live_finetune import finetune_view
 from pages.components.live_pretrain import pretrain_view
 from pages.components.reading import data_source, outcome, referred
-from pages.components.runs import badge, ended_text, fraction, plain, progress_text, title
+from pages.components.runs import badge, ended_text, fraction, parent, plain, progress_text, title
 
 REFRESH_SECONDS = 1.5
-VIEWS = {"pretrain": pretrain_view, "finetune": finetune_view, "attack": attack_view}
+VIEWS = {"pretrain": pretrain_view, "finetune": finetune_view, "attack": attack_view, "experiment": experiment_view}
 REPEATABLE = ("stopped", "failed", "interrupted")
 ONWARD = {  # from a finished run to the next step: page, what the run is there, label
     "pretrain": ("finetune", "base", "Fine-tune this base"),
@@ -41,6 +42,7 @@ def _view(run: Run, was_active: bool) -> None:
         if status.active != was_active:
             st.rerun()  # the whole page: the timer starts or ends with the run
         _header(run, config, status)
+        _belongs_to(run)
         with st.container():  # always there, empty or not: what follows keeps its place, and does not flicker
             _progress(status)
             actions.show_action_error()
@@ -72,9 +74,16 @@ def _header(run: Run, config: RunConfig, status: Status) -> None:
             if st.button(label, key=f"onward-{run.id}", icon=NAVIGATION[page].icon, type="primary"):
                 st.switch_page(NAVIGATION[page].script, query_params={field: run.id})
     chips({"Started": ago(status.created), "computing time": duration(status.seconds) if status.seconds else "",
-           "digits": data_source(run) if config.kind != "attack" else "",
+           "digits": data_source(run) if config.kind in ("pretrain", "finetune") else "",
            "base": _link_name(run, config, "base"), "victim": _link_name(run, config, "finetune"),
            **_attack_facts(run, config)})
+
+
+def _belongs_to(run: Run) -> None:
+    """A child's way back to its experiment."""
+    experiment = parent(run)
+    if experiment and (run.path.parent / experiment / "config.json").exists():
+        open_run("experiment", experiment, label="A point of an experiment", icon=NAVIGATION["experiment"].icon)
 
 
 def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:

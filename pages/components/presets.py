@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from core.experiments import presets as experiments
+
+SIZES = {"small": "Small: minutes on two cores.", "full": "The whole grid: hours on two cores."}
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "pretrain": {
         "Demo": {},
@@ -22,6 +25,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
                          "tv_weight": 0.0, "sparsity_weight": 0.0, "iterations": 50_000},
     },
 }
+SHORT = {"compose-rank": "A: compose, by rank", "ntk-steps": "B: NTK, by steps", "ntk-ranks": "B: NTK, by rank"}
+GRIDS = {(name, size): f"{SHORT[name]}{' · full' if size == 'full' else ''}"
+         for size in SIZES for name in experiments.PRESETS}
+PRESETS["experiment"] = {label: {"preset": name, "size": size} for (name, size), label in GRIDS.items()}
 NOTES = {
     ("pretrain", "Demo"): "A thousand neurons wide, 250 digits a class, descent on the log-loss: about a minute.",
     ("pretrain", "Small and quick"): "A small network on few digits, to see how the laboratory works.",
@@ -33,4 +40,6 @@ NOTES = {
     ("attack", "Demo"): "Adam, 16 restarts: about a minute on two cores.",
     ("attack", "Quick look"): "A few hundred steps, to see images begin to form.",
     ("attack", "As published"): "SGD with momentum, plain residuals and a fixed α of 149.87, as in Haim et al. 2022.",
+    **{("experiment", label): f"{experiments.PRESETS[name].note} {SIZES[size]}"
+       for (name, size), label in GRIDS.items()},
 }

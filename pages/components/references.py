@@ -11,7 +11,7 @@ from core.viz.text import counted, number
 from pages.components.layout import NAVIGATION, chips
 from pages.components.pictures import TRUTH, strip
 from pages.components.reading import data_source, pictures
-from pages.components.runs import caption
+from pages.components.runs import caption, own
 
 ELSEWHERE = "elsewhere"
 FOREIGN_KNOBS = frozenset({"samples", "labels", "known_learning_rate", "known_steps"})
@@ -26,12 +26,13 @@ class Choice:
     promoted: frozenset[str] = frozenset()  # expert knobs that matter now
 
 
-def choose_base(defaults: dict[str, Any], stamp: str) -> Choice:
-    """The `base` of a fine-tuning."""
-    run = _choose("finetune", "base", "pretrain", "Base network", "A file made elsewhere…", defaults, stamp)
+def choose_base(defaults: dict[str, Any], stamp: str, *, kind: str = "finetune") -> Choice:
+    """The `base` of a fine-tuning, or of all those of an experiment."""
+    run = _choose(kind, "base", "pretrain", "Base network", "A file made elsewhere…", defaults, stamp)
     if run is None:
-        path = st.text_input("Path of the base checkpoint", value=_path(defaults, "base"), key=f"base-path/{stamp}",
-                             placeholder="/path/to/base.safetensors", persist_state="session",
+        path = st.text_input("Path of the base checkpoint", value=_path(defaults, "base"),
+                             key=f"{kind}-base-path/{stamp}", placeholder="/path/to/base.safetensors",
+                             persist_state="session",
                              help="A .safetensors file, or a .pth file in the layout of the public Haim et al. code.")
         return Choice({"base": path.strip()})
     report = run.report() or {}
@@ -78,13 +79,12 @@ def choose_victim(defaults: dict[str, Any], stamp: str) -> Choice:
     return Choice({"finetune": run.id, "checkpoint": "", "adapter": "", "tuned": ""}, hidden=FOREIGN_KNOBS)
 
 
-CHOOSERS = {"finetune": choose_base, "attack": choose_victim}
-
-
 def _choose(kind: str, name: str, wanted: str, label: str, foreign: str, defaults: dict[str, Any],
             stamp: str) -> Run | None:
     """A select box of finished runs; None when the files come from elsewhere."""
-    finished = {run.id: run for run in RunStore().list(kind=wanted) if run.status().state == "done"}
+    done = [run for run in RunStore().list(kind=wanted) if run.status().state == "done"]
+    listed = {run.id for run in own(done)} | {defaults.get(name)}
+    finished = {run.id: run for run in done if run.id in listed}
     options = [*finished, ELSEWHERE]
     if not finished:
         entry = NAVIGATION[wanted]

@@ -8,10 +8,11 @@ from typing import Any
 import streamlit as st
 
 from core.errors import InputError
-from core.runs.config import AttackConfig, FinetuneConfig, RunConfig
+from core.experiments.presets import PRESETS
+from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig
 from core.runs.directory import Run, Status
 from core.viz.compare import in_order_of_truth
-from core.viz.series import scalar
+from core.viz.series import Series, scalar
 from core.viz.sparkline import sparkline_svg
 from core.viz.text import ago, clock, counted, duration, fixed, number
 from pages.components.layout import NAVIGATION, open_run
@@ -40,11 +41,23 @@ def title(config: RunConfig) -> str:
         count = len(config.indices) if config.indices else config.samples
         how = f"rank {config.rank}" if config.adaptation == "lora" else "all weights"
         return f"N = {count}, {how}, T = {config.steps}"
+    if isinstance(config, ExperimentConfig):
+        return f"{PRESETS[config.preset].title}, {config.size}"
     if isinstance(config, AttackConfig) and not config.finetune:
         return f"Attack on {Path(config.adapter or config.tuned or config.checkpoint).name}"
     if isinstance(config, AttackConfig):
         return f"{config.method.upper() if config.method != 'auto' else 'NTK'}, {config.threat}"
     return f"Base {config.hidden} wide, {2 * config.samples_per_class} digits"
+
+
+def own(runs: list[Run]) -> list[Run]:
+    """The runs that somebody launched: an experiment makes hundreds, which are listed with it."""
+    return [run for run in runs if parent(run) is None]
+
+
+def parent(run: Run) -> str | None:
+    """The id of the experiment that made this run."""
+    return run.status().summary.get("experiment")
 
 
 def caption(run: Run) -> str:
@@ -74,6 +87,10 @@ def facts(config: RunConfig, status: Status) -> list[str]:
         items = [("samples", number(summary.get("samples"))),
                  ("rank", number(config.rank)) if config.adaptation == "lora" else ("fine-tuning", "full"),
                  ("steps", number(config.steps)), ("above the floor", None if visible is None else number(visible))]
+    elif config.kind == "experiment":
+        best = summary.get("best_ssim")
+        items = [("points", number(summary.get("points"))), ("failed", number(summary.get("failed") or None)),
+                 ("best mean SSIM", None if best is None else fixed(best))]
     else:
         items = [("mean SSIM", fixed(summary["mean_ssim"]) if summary.get("mean_ssim") is not None else None),
                  ("residual", number(summary.get("residual"))), ("samples", number(summary.get("samples"))),
@@ -85,9 +102,11 @@ def band(run: Run, config: RunConfig) -> str:
     """The strip of a card: pictures of the run, or its loss as a small curve."""
     if config.kind == "pretrain":
         curve = scalar(metrics(run), "loss", "log_loss", limit=200)
-        drawn = base64.b64encode((sparkline_svg(curve[0]) if curve else "").encode()).decode()
-        return (f'<img class="ai-curve" src="data:image/svg+xml;base64,{drawn}" alt="Loss over the epochs">'
-                if drawn else "<span>no curve yet</span>")
+        return _curve(sparkline_svg(curve[0]) if curve else "", "Loss over the epochs") or "<span>no curve yet</span>"
+    if config.kind == "experiment":
+        scores = [row["mean_ssim"] for row in metrics(run) if row.get("mean_ssim") is not None]
+        drawn = sparkline_svg(Series("mean SSIM", list(range(len(scores))), sorted(scores, reverse=True)))
+        return _curve(drawn, "Scores of all points, sorted") or "<span>no scores yet</span>"
     if config.kind == "finetune":
         cells = [img(picture, f"private sample {index}", 56)
                  for index, picture in enumerate(pictures(run.file("truth.png")), 1)]
@@ -96,6 +115,11 @@ def band(run: Run, config: RunConfig) -> str:
     shown = MOST_THUMBNAILS[config.kind]
     more = f"<span>+{len(cells) - shown}</span>" if len(cells) > shown else ""
     return "".join(cells[:shown]) + more or "<span>no pictures yet</span>"
+
+
+def _curve(svg: str, alt: str) -> str:
+    drawn = base64.b64encode(svg.encode()).decode()
+    return f'<img class="ai-curve" src="data:image/svg+xml;base64,{drawn}" alt="{alt}">' if drawn else ""
 
 
 def _pairs(run: Run) -> list[str]:

@@ -7,14 +7,16 @@ import streamlit as st
 from core.errors import InputError
 from core.runs.directory import Run
 from core.runs.store import RunStore
+from pages.components.experiment_form import choose_grid
 from pages.components.form import launch_form
 from pages.components.layout import NAVIGATION, heading, inside_app
 from pages.components.live import show_run
 from pages.components.presets import NOTES, PRESETS
-from pages.components.references import CHOOSERS, Choice
-from pages.components.runs import caption, row
+from pages.components.references import Choice, choose_base, choose_victim
+from pages.components.runs import caption, own, parent, row
 
 LISTED = 12
+CHOOSERS = {"finetune": choose_base, "attack": choose_victim, "experiment": choose_grid}
 
 
 def workbench(kind: str) -> None:
@@ -25,10 +27,12 @@ def workbench(kind: str) -> None:
         heading(kind)
         _new(kind)
         return
-    runs = {item.id: item for item in RunStore().list(kind=kind)}
+    # A point of an experiment stands among the others of it, any other run among those that people launched.
+    runs = {item.id: item for item in RunStore().list(kind=kind) if parent(item) == parent(run)}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox(f"{NAVIGATION[kind].title} run", list(runs), index=list(runs).index(run.id),
-                              key=f"shown-{_visit(run)}", format_func=lambda run_id: caption(runs[run_id]))
+        chosen = st.selectbox(f"{NAVIGATION[kind].title.removesuffix('s')} run", list(runs),
+                              index=list(runs).index(run.id), key=f"shown-{_visit(run)}",
+                              format_func=lambda run_id: caption(runs[run_id]))
         if chosen != run.id:
             st.query_params["run"] = chosen
             st.rerun()
@@ -100,7 +104,7 @@ def _prefill(kind: str) -> tuple[dict[str, Any], str]:
                       persist_state="session")
     st.caption(NOTES[kind, preset])
     defaults = dict(PRESETS[kind][preset])
-    given = {"finetune": "base", "attack": "finetune"}.get(kind)
+    given = {"finetune": "base", "attack": "finetune", "experiment": "base"}.get(kind)
     reference = st.query_params.get(given) if given else None
     if reference:
         return defaults | {given: reference}, f"{preset}-{reference}"
@@ -109,7 +113,7 @@ def _prefill(kind: str) -> tuple[dict[str, Any], str]:
 
 def _list(kind: str) -> None:
     st.markdown("**Runs**")
-    runs = RunStore().list(kind=kind)
+    runs = own(RunStore().list(kind=kind))
     if not runs:
         st.caption("None yet. The one you start appears here.")
     with st.container(key="runlist", gap="xsmall"):

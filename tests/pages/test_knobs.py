@@ -70,6 +70,6 @@ def test_parse_names_the_field_and_an_example(name, text):
 @pytest.mark.parametrize("kind", PRESETS)
 def test_presets_are_valid_configs(kind):
     for name, values in PRESETS[kind].items():
-        required = {"base": "somewhere.safetensors"} if kind == "finetune" else {}
+        required = {"base": "somewhere.safetensors"} if kind in ("finetune", "experiment") else {}
         KINDS[kind](**required, **values)
         assert NOTES[kind, name]

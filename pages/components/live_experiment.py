@@ -1,0 +1,114 @@
+"""What an experiment shows: the score over its axis, what explains it, and the table, as they fill."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.errors import InputError
+from core.experiments.presets import PRESETS
+from core.experiments.table import to_csv
+from core.runs.config import ExperimentConfig
+from core.runs.directory import Run, Status
+from core.runs.store import RunStore
+from core.viz.experiment_figures import reasons_figure, scores_figure
+from core.viz.experiments import point_name, reason_charts, score_chart, scored
+from core.viz.text import fixed, number
+from pages.components.charts import CONFIG
+from pages.components.layout import limits, open_run
+from pages.components.reading import metrics, outcome
+from pages.components.runs import fraction, plain, progress_text
+
+# Column of the table: (its name, places after the point; None as it is).
+COLUMNS = {
+    "adaptation": ("adaptation", None), "rank": ("rank", None), "steps": ("T", None), "samples": ("N", None),
+    "seed": ("seed", None), "coefficients": ("coefficients", None), "features": ("features at", None),
+    "mean_ssim": ("mean SSIM", "%.3f"), "targets": ("targets", None), "mean_psnr": ("PSNR (dB)", "%.1f"),
+    "residual": ("residual", "%.2e"), "flips": ("flips (share)", "%.4f"), "feature_cosine": ("feature cosine", "%.4f"),
+    "coefficient_drift": ("coefficient drift", "%.3f"), "weight_change": ("weight change", "%.2e"),
+    "loss_before": ("loss before", "%.3g"), "loss_after": ("loss after", "%.3g"),
+    "learning_rate": ("learning rate", "%.2e"), "seconds": ("seconds", "%.0f"), "state": ("state", None),
+    "reason": ("reason", None),
+}
+
+
+def experiment_view(run: Run, config: ExperimentConfig, status: Status) -> None:
+    """Numbers, what runs now, the two plots, limits, table."""
+    rows, preset = metrics(run), PRESETS[config.preset]
+    scores = [row["mean_ssim"] for row in scored(rows)]
+    failed = sum(row["state"] == "failed" for row in rows)
+    with st.container(horizontal=True):
+        st.metric("Points", f"{len(rows)} of {status.total}" if status.total else number(len(rows)), border=True)
+        st.metric("Failed", number(failed), border=True, help="The table says why. The others do not suffer.")
+        st.metric("Best mean SSIM", fixed(max(scores, default=None)), border=True,
+                  help="Of one point, over all its targets.")
+        st.metric("Lowest mean SSIM", fixed(min(scores, default=None)), border=True)
+    with st.container():
+        if status.active:
+            _now(run, status)
+    if scores:
+        _plots(run, rows, preset.x)
+    else:
+        st.caption("The first point of the plot appears after the first attack." if status.active or not rows else
+                   "No point has a score.")
+    with st.container():
+        limits("How to read this", outcome(run))
+    if rows:
+        _table(run, rows)
+
+
+def _now(run: Run, status: Status) -> None:
+    """The child that is under way."""
+    try:
+        child = RunStore(run.path.parent).get(status.summary.get("current", ""))
+        config, now = child.config(), child.status()
+    except InputError:
+        return
+    if now.active:
+        left, right = st.columns([5, 1], vertical_alignment="center")
+        left.progress(fraction(now), text=f"Now: {config.kind}, {plain(config.name)} · {progress_text(now)}")
+        with right:
+            open_run(config.kind, child.id, label="Watch")
+
+
+def _plots(run: Run, rows: list[dict[str, Any]], x: str) -> None:
+    chart, clouds = score_chart(rows, x), reason_charts(rows)
+    st.markdown(f"**{chart.title}**", help=chart.help)
+    main = st.plotly_chart(scores_figure(chart, revision=run.id), key=f"{run.id}-scores", config=CONFIG,
+                           on_select="rerun", selection_mode="points",
+                           alt=f"{chart.title}: {chart.y_title} over {chart.x_title}. {chart.help}")
+    help = " ".join(f"{cloud.title}: {cloud.help}" for cloud in clouds)
+    st.markdown("**Why it works or fails**", help=help)
+    st.caption("Each point is one attack: its score against what the fine-tuning did. Measured with the truth, which "
+               "the attack never sees. Click a point, here or above, to open its runs.")
+    reasons = st.plotly_chart(reasons_figure(clouds, revision=run.id), key=f"{run.id}-reasons", config=CONFIG,
+                              on_select="rerun", selection_mode="points", alt=f"Score against four reasons. {help}")
+    with st.container():
+        _selected(rows, main, reasons)
+
+
+def _selected(rows: list[dict[str, Any]], *charts: Any) -> None:
+    """Links to the runs of the points that were clicked."""
+    asked = [point["customdata"][0] for chart in charts for point in chart["selection"]["points"]
+             if point.get("customdata")]
+    for row in (row for row in rows if row["attack"] in asked):
+        with st.container(horizontal=True, vertical_alignment="center", border=True):
+            st.markdown(f"**{plain(point_name(row))}** · mean SSIM {fixed(row['mean_ssim'])}", width="content")
+            open_run("attack", row["attack"], label="Open the attack")
+            open_run("finetune", row["finetune"], label="Open the fine-tuning")
+
+
+def _table(run: Run, rows: list[dict[str, Any]]) -> None:
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown("**Table**", width="content")
+        st.download_button("Download CSV", to_csv(rows), file_name=f"{run.id}.csv", mime="text/csv",
+                           icon=":material/download:", key=f"csv-{run.id}", on_click="ignore")
+    shown = [name for name in COLUMNS if any(row.get(name) not in (None, "") for row in rows)]
+    table = {COLUMNS[name][0]: [row.get(name) for row in rows] for name in shown}
+    # An address from the root: the page itself may stand under /experiments.
+    table |= {f"open {kind}": [f"/{kind}?run={row[kind]}" if row[kind] else None for row in rows]
+              for kind in ("attack", "finetune")}
+    numbers = {COLUMNS[name][0]: st.column_config.NumberColumn(format=COLUMNS[name][1]) for name in shown
+               if COLUMNS[name][1]}
+    links = {f"open {kind}": st.column_config.LinkColumn(display_text="open") for kind in ("attack", "finetune")}
+    st.dataframe(table, hide_index=True, column_config={**numbers, **links}, key=f"table-{run.id}",
+                 alt="One row for each point of the experiment")
