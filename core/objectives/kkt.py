@@ -113,7 +113,8 @@ class KKTStationarity:
             share = self.weights[level] / self._norms[level]
             linear += share * (k * at.cross).sum(-1)
             quadratic += share * (k * at.mixed).sum(-1)
-        return self.compute.place((linear / quadratic).clamp(min=1e-2))
+        # 0 / 0 where no candidate reaches the output through any neuron
+        return self.compute.place((linear / quadratic).nan_to_num(0.0).clamp(min=1e-2))
 
     def importance(self, candidate: Candidate) -> Tensor:
         """How much each candidate puts into the sum, |k_i| ||grad f(x_i)||, layers weighed as in the value: [R, N]."""

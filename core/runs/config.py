@@ -156,12 +156,14 @@ class AttackConfig(RunConfig):
         scale="log", ge=1, le=4096, source="Haim et al. 2022: 1,000 for 500 samples")
     kkt_residual: Literal["published", "relative"] = knob(
         "published", help="kkt: published adds up the layers' squared residuals as they are; relative divides each "
-        "by the layer's own squared norm first.", group="expert", source="Haim et al. 2022")
+        "by the layer's own squared norm first, which came out worse on small networks.", group="expert",
+        source="Haim et al. 2022")
     kkt_layers: list[Literal["layers.0", "layers.1", "layers.2"]] | None = knob(
         None, help="kkt: layers to explain; empty takes all. A wide layer whose initialisation did not wash out says "
         "little.", group="expert", min_length=1)
-    min_lambda: float = knob(0.4471, help="kkt: least multiplier of a candidate; lower ones are penalised.", ge=0.0,
-                             le=10.0, group="expert", source="Haim et al. 2022: 0.4471")
+    min_lambda: float = knob(0.1, help="kkt: least multiplier lam of a candidate, with theta = mean of y lam grad f; "
+                             "lower ones are penalised.", ge=0.0, le=10.0, group="expert",
+                             source="Haim et al. 2022: 0.4471")
     lambda_weight: float = knob(5.0, help="kkt: weight of the penalty on multipliers below the least.", ge=0.0, le=1e4,
                                 group="expert", source="Haim et al. 2022: 5")
     box_weight: float = knob(1.0, help="Weight of the penalty on pixels outside [0, 1].", ge=0.0, le=1e4)
