@@ -6,7 +6,7 @@ A page's form, the command line's ``--set``, the sweep space and a run's stored
 log), group (basic or expert) and source.
 """
 
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -220,8 +220,7 @@ class ExperimentConfig(RunConfig):
                                   le=1_000_000)
 
 
-AnyConfig = Annotated[Union[PretrainConfig, FinetuneConfig, AttackConfig, ExperimentConfig],
-                      Field(discriminator="kind")]
+AnyConfig = Annotated[PretrainConfig | FinetuneConfig | AttackConfig | ExperimentConfig, Field(discriminator="kind")]
 KINDS: dict[str, type[RunConfig]] = {"pretrain": PretrainConfig, "finetune": FinetuneConfig, "attack": AttackConfig,
                                      "experiment": ExperimentConfig}
 
