@@ -166,6 +166,10 @@ def _report(config: ExperimentConfig, base: Checkpoint, rows: list[dict[str, Any
               "own residual."]
     if counts["failed"]:
         limits.insert(0, f"{counts['failed']} of {counts['points']} points failed; the table says why.")
+    trained = len(base.facts.get("indices", []))
+    if preset.method == "kkt" and trained:
+        limits.append(f"The KKT identity speaks of every sample that formed the weights: the {trained} digits of the "
+                      "base's own training as well, which the attack cannot tell from the private ones.")
     if any(row["coefficients"] == "known" for row in rows):
         limits.append("Known coefficients are an oracle: a ceiling to compare with, no attack claim.")
     if config.rates == "matched":

@@ -15,8 +15,10 @@ from core.viz.palette import COLOURS, QUIET, colour
 
 HEIGHT, CLOUD_HEIGHT = 400, 270
 MOST_TICKS = 12
+SYMBOLS = {"LoRA": "circle", "full fine-tuning": "diamond"}
 SHADES = [[0.0, COLOURS[0]], [0.34, COLOURS[4]], [0.67, COLOURS[3]], [1.0, COLOURS[1]]]  # blue, violet, pink, orange
 FAINT = 0.45
+DODGE = 0.012  # of the axis: curves stand beside one another, so that their range bars do not hide each other
 
 
 def scores_figure(scores: Scores, *, revision: str) -> go.Figure:
@@ -26,11 +28,13 @@ def scores_figure(scores: Scores, *, revision: str) -> go.Figure:
     for curve in scores.curves:
         if curve.level:
             _level(figure, curve, values or [1])
-    for curve in scores.curves:
-        if not curve.level:
-            _means(figure, curve)
-    for curve in scores.curves:
-        _dots(figure, curve)
+    beside = [curve for curve in scores.curves if not curve.level]
+    decades = math.log10(values[-1] / values[0]) if values else 0.0
+    shifts = [10 ** (DODGE * max(decades, 1.0) * (index - (len(beside) - 1) / 2)) for index in range(len(beside))]
+    for curve, shift in zip(beside, shifts, strict=True):
+        _means(figure, curve, shift)
+    for curve, shift in zip(beside, shifts, strict=True):  # on top: these can be clicked
+        _dots(figure, curve, shift)
     style(figure, revision=revision, height=HEIGHT, legend=True)
     ticks = values if len(values) <= MOST_TICKS else log_ticks(values[0], values[-1])
     figure.update_xaxes(type="log", title_text=scores.x_title, tickvals=ticks, ticktext=[f"{x:,.0f}" for x in ticks],
@@ -50,10 +54,10 @@ def _reach(values: Sequence[float]) -> dict[str, list[float]]:
     return {"range": [low - room, high + room]}
 
 
-def _means(figure: go.Figure, curve: Curve) -> None:
+def _means(figure: go.Figure, curve: Curve, shift: float) -> None:
     paint = colour(curve.colour)
     figure.add_scatter(
-        x=curve.x, y=curve.mean, name=curve.name, mode="lines+markers", legendgroup=curve.name,
+        x=[x * shift for x in curve.x], y=curve.mean, name=curve.name, mode="lines+markers", legendgroup=curve.name,
         line={"color": paint, "width": 2, "dash": "dash" if curve.dashed else "solid"},
         marker={"size": 9, "symbol": "diamond-open" if curve.hollow else "circle", "color": paint},
         error_y={"type": "data", "symmetric": False, "thickness": 1.3, "width": 4, "color": paint,
@@ -73,14 +77,12 @@ def _level(figure: go.Figure, curve: Curve, values: Sequence[float]) -> None:
                        hovertemplate="%{y:.3f} (mean)")
 
 
-def _dots(figure: go.Figure, curve: Curve) -> None:
-    """Single attacks, on top: these can be clicked."""
-    if curve.dots:
-        figure.add_scatter(x=[dot.x for dot in curve.dots], y=[dot.y for dot in curve.dots], mode="markers",
-                           legendgroup=curve.name, showlegend=False, name=curve.name, opacity=FAINT,
-                           marker={"size": 6, "color": colour(curve.colour)},
-                           customdata=[[dot.attack, dot.name] for dot in curve.dots],
-                           hovertemplate="%{y:.3f}<br>%{customdata[1]}<extra></extra>")
+def _dots(figure: go.Figure, curve: Curve, shift: float) -> None:
+    figure.add_scatter(x=[dot.x * shift for dot in curve.dots], y=[dot.y for dot in curve.dots], mode="markers",
+                       legendgroup=curve.name, showlegend=False, name=curve.name, opacity=FAINT,
+                       marker={"size": 6, "color": colour(curve.colour)},
+                       customdata=[[dot.attack, dot.name] for dot in curve.dots],
+                       hovertemplate="%{y:.3f}<br>%{customdata[1]}<extra></extra>")
 
 
 def reasons_figure(clouds: Sequence[Cloud], *, revision: str) -> go.Figure:
@@ -93,11 +95,18 @@ def reasons_figure(clouds: Sequence[Cloud], *, revision: str) -> go.Figure:
     figure.update_layout(coloraxis={
         "colorscale": SHADES, "cmin": low, "cmax": high if high > low else low + 1, "showscale": len(shown) > 1,
         "colorbar": {"title": {"text": clouds[0].shade_title if clouds else ""}, "thickness": 12, "outlinewidth": 0,
-                     "tickvals": [math.log10(tick) for tick in ticks], "ticktext": [f"{tick:,.0f}" for tick in ticks]}})
+                     "len": 1.1, "tickvals": [math.log10(tick) for tick in ticks],
+                     "ticktext": [f"{tick:,.0f}" for tick in ticks]}})
     for column, cloud in enumerate(clouds, start=1):
         for full in (False, True):
             _cloud(figure, cloud, column, full=full)
+        if cloud.limit is not None and cloud.dots:
+            figure.add_vline(x=cloud.limit, line={"color": QUIET, "dash": "dot", "width": 1.5}, row=1, col=column)
         figure.update_xaxes(title_text=cloud.x_title, row=1, col=column, **_cloud_axis(cloud))
+    if len({full for cloud in clouds for full in cloud.full}) > 1:
+        for name, symbol in SYMBOLS.items():  # grey in the legend: the colours mean something else
+            figure.add_scatter(x=[None], y=[None], mode="markers", name=name, hoverinfo="skip",
+                               marker={"size": 9, "symbol": symbol, "color": QUIET}, row=1, col=1)
     style(figure, revision=revision, height=CLOUD_HEIGHT, legend=True)
     lowest = min((dot.y for cloud in clouds for dot in cloud.dots), default=0.0)
     figure.update_yaxes(range=[min(0.0, lowest) - 0.03, 1.03])
@@ -116,14 +125,13 @@ def _cloud(figure: go.Figure, cloud: Cloud, column: int, *, full: bool) -> None:
     name = "full fine-tuning" if full else "LoRA"
     figure.add_scatter(
         x=[cloud.dots[index].x for index in chosen], y=[cloud.dots[index].y for index in chosen], mode="markers",
-        name=name, legendgroup=name, showlegend=column == 1 and len(set(cloud.full)) > 1,
-        marker={"size": 9, "symbol": "diamond" if full else "circle", **paint},
+        name=name, showlegend=False, marker={"size": 9, "symbol": SYMBOLS[name], **paint},
         customdata=[[cloud.dots[index].attack, cloud.dots[index].name] for index in chosen],
         hovertemplate="%{y:.3f} at %{x:.3g}<br>%{customdata[1]}<extra></extra>", row=1, col=column)
 
 
 def _cloud_axis(cloud: Cloud) -> dict[str, object]:
-    values = [dot.x for dot in cloud.dots]
+    values = [dot.x for dot in cloud.dots] + ([cloud.limit] if cloud.limit and cloud.dots else [])
     if not cloud.log_x or not values:
         return {"rangemode": "tozero"}
     ticks = log_ticks(min(values), max(values), most=4)

@@ -12,15 +12,17 @@ from typing import Any
 Row = dict[str, Any]
 SCORE = "mean SSIM, all targets"
 AXIS_TITLES = {"rank": "LoRA rank r", "steps": "fine-tuning steps T"}
-REASONS = {  # column: (title, axis, help); the feature cosine is shown as its distance from 1, which a log axis spreads
-    "flips": ("Neuron flips", "flipped / all (share)",
+# Column: (title, axis, where the NTK picture ends, help). The feature cosine is shown as its distance from 1, which a
+# log axis spreads.
+REASONS: dict[str, tuple[str, str, float | None, str]] = {
+    "flips": ("Neuron flips", "neuron flips (share)", None,
               "Share of (sample, neuron) pairs whose ReLU switched during the fine-tuning."),
-    "feature_cosine": ("Feature change", "1 − feature cosine",
-                       "How far the samples' gradient features turned. The NTK picture holds below 0.01."),
-    "coefficient_drift": ("Coefficient drift", "relative change",
+    "feature_cosine": ("Feature change", "1 − feature cosine", 0.01, "How far the samples' gradient features turned. "
+                       "The NTK picture holds left of the dotted line, below 0.01."),
+    "coefficient_drift": ("Coefficient drift", "coefficient drift (relative)", None,
                           "Change of the samples' loss coefficients from the first step to the last."),
-    "weight_change": ("Weight change", "‖Δθ‖ / ‖θ₀‖",
-                      "Size of the update against the base. The NTK picture holds below 0.01."),
+    "weight_change": ("Weight change", "weight change ‖Δθ‖ / ‖θ₀‖", 0.01, "Size of the update against the base. The "
+                      "NTK picture holds left of the dotted line, below 0.01."),
 }
 
 
@@ -79,6 +81,7 @@ class Cloud:
     shades: list[float | None]  # None is full fine-tuning in a plot shaded by rank
     full: list[bool]
     log_x: bool
+    limit: float | None = None  # where the NTK picture ends
     help: str = ""
 
 
@@ -133,7 +136,7 @@ def reason_charts(rows: Sequence[Row]) -> list[Cloud]:
     by_steps = len({row["steps"] for row in rows}) > 1 or not any(row["rank"] for row in rows)
     shade, shade_title = ("steps", "T") if by_steps else ("rank", "rank")
     clouds = []
-    for key, (title, x_title, help) in REASONS.items():
+    for key, (title, x_title, limit, help) in REASONS.items():
         present = [row for row in rows if row.get(key) is not None]
         values = [max(0.0, 1 - row[key]) if key == "feature_cosine" else row[key] for row in present]
         positive = [value for value in values if value > 0]
@@ -143,7 +146,7 @@ def reason_charts(rows: Sequence[Row]) -> list[Cloud]:
         dots = [_dot(row, max(value, least) if log_x else value) for row, value in zip(present, values, strict=True)]
         note = " Zeros stand at the left edge." if log_x and len(positive) < len(values) else ""
         clouds.append(Cloud(key, title, x_title, SCORE, shade_title, dots, [row[shade] for row in present],
-                            [row["adaptation"] == "full" for row in present], log_x, help + note))
+                            [row["adaptation"] == "full" for row in present], log_x, limit, help + note))
     return clouds
 
 

@@ -30,6 +30,8 @@ COLUMNS = {
     "reason": ("reason", None),
 }
 
+LINKS = {"attack": "attack", "finetune": "fine-tuning"}
+
 
 def experiment_view(run: Run, config: ExperimentConfig, status: Status) -> None:
     """Numbers, what runs now, the two plots, limits, table."""
@@ -103,12 +105,11 @@ def _table(run: Run, rows: list[dict[str, Any]]) -> None:
         st.download_button("Download CSV", to_csv(rows), file_name=f"{run.id}.csv", mime="text/csv",
                            icon=":material/download:", key=f"csv-{run.id}", on_click="ignore")
     shown = [name for name in COLUMNS if any(row.get(name) not in (None, "") for row in rows)]
-    table = {COLUMNS[name][0]: [row.get(name) for row in rows] for name in shown}
     # An address from the root: the page itself may stand under /experiments.
-    table |= {f"open {kind}": [f"/{kind}?run={row[kind]}" if row[kind] else None for row in rows]
-              for kind in ("attack", "finetune")}
+    table = {LINKS[kind]: [f"/{kind}?run={row[kind]}" if row[kind] else None for row in rows] for kind in LINKS}
+    table |= {COLUMNS[name][0]: [row.get(name) for row in rows] for name in shown}
     numbers = {COLUMNS[name][0]: st.column_config.NumberColumn(format=COLUMNS[name][1]) for name in shown
                if COLUMNS[name][1]}
-    links = {f"open {kind}": st.column_config.LinkColumn(display_text="open") for kind in ("attack", "finetune")}
-    st.dataframe(table, hide_index=True, column_config={**numbers, **links}, key=f"table-{run.id}",
+    links = {name: st.column_config.LinkColumn(display_text="open", width="small") for name in LINKS.values()}
+    st.dataframe(table, hide_index=True, column_config={**numbers, **links}, key=f"table-{run.id}", placeholder="–",
                  alt="One row for each point of the experiment")

@@ -25,8 +25,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
                          "tv_weight": 0.0, "sparsity_weight": 0.0, "iterations": 50_000},
     },
 }
-SHORT = {"compose-rank": "A: compose, by rank", "ntk-steps": "B: NTK, by steps", "ntk-ranks": "B: NTK, by rank"}
-GRIDS = {(name, size): f"{SHORT[name]}{' · full' if size == 'full' else ''}"
+SHORT = {"compose-rank": "A: compose", "ntk-steps": "B: steps", "ntk-ranks": "B: ranks"}
+GRIDS = {(name, size): f"{SHORT[name]}{', full' if size == 'full' else ''}"
          for size in SIZES for name in experiments.PRESETS}
 PRESETS["experiment"] = {label: {"preset": name, "size": size} for (name, size), label in GRIDS.items()}
 NOTES = {

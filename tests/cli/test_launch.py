@@ -10,7 +10,7 @@ import pytest
 from core.cli.options import PLANNED_METHODS
 from core.errors import InputError
 from core.jobs import cluster
-from core.runs.config import AttackConfig, FinetuneConfig, PretrainConfig
+from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig
 from core.runs.directory import Run
 
 ROOT = Path(__file__).parents[2]
@@ -181,6 +181,21 @@ class TestAttack:
         assert [config.base for config in taught] == [str(base.file("result.safetensors")), base.id]
 
 
+def test_an_experiment_takes_its_preset_axes_and_base(core, store, engines, tmp_path):
+    seen = []
+    engines(experiment=lambda run, config, recorder: seen.append(config))
+    base = store.create(PretrainConfig())
+    assert core("experiment", "--preset", "ntk-ranks", "--base", base.id, "--ranks", "1,8", "--steps", 3, "--full",
+                "false", "--coefficients", "free,known")[0] == 0
+    assert core("experiment", "--base", base.id, "--out", tmp_path / "grid")[0] == 0
+    assert seen[0] == ExperimentConfig(preset="ntk-ranks", base=base.id, ranks=[1, 8], steps=[3], full=False,
+                                       coefficients=["free", "known"])
+    assert seen[1].base == str(base.file("result.safetensors"))  # the children stand beside it, away from the store
+    code, _, err = core("experiment", "--preset", "nothing", "--base", base.id)
+    assert code == 2
+    assert err.startswith("afterimage: preset: ")
+
+
 def test_run_and_resume_take_ids_and_folders(core, store, engines):
     engines(pretrain=lambda run, config, recorder: recorder.ask_to_stop("") if run.status().attempts < 3 else None)
     run = store.create(PretrainConfig())
@@ -228,7 +243,8 @@ class TestSweep:
 
 
 def test_every_knob_is_an_option_with_its_help(core):
-    for command, model in (("pretrain", PretrainConfig), ("finetune", FinetuneConfig), ("attack", AttackConfig)):
+    for command, model in (("pretrain", PretrainConfig), ("finetune", FinetuneConfig), ("attack", AttackConfig),
+                           ("experiment", ExperimentConfig)):
         code, out, _ = core(command, "--help")
         assert code == 0
         text = " ".join(out.split())

@@ -4,7 +4,7 @@ import json
 import zipfile
 from dataclasses import replace
 
-from core.runs.config import AttackConfig, FinetuneConfig, PretrainConfig
+from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig
 from core.runs.store import RunStore
 
 
@@ -66,6 +66,21 @@ def test_an_export_reads_as_before_wherever_it_is_unpacked(core, store, tmp_path
     assert {run.id for run in copy.list()} == {base.id, victim.id, attack.id}
     assert copy.get(base.id).file("result.safetensors").read_bytes() == b"weights"
     assert copy.get(victim.id).file("adapter/adapter_config.json").exists()
+
+
+def test_an_export_of_an_experiment_takes_its_children_along(core, store, tmp_path):
+    base = store.create(PretrainConfig(seed=1))
+    victim = store.create(FinetuneConfig(base=base.id), run_id="finetune-x-001")
+    attack = store.create(AttackConfig(finetune=victim.id), run_id="attack-x-001")
+    grid = store.create(ExperimentConfig(base=base.id))
+    rows = [{"step": 1, "attack": attack.id, "finetune": victim.id}, {"step": 2, "attack": "", "finetune": victim.id}]
+    grid.file("metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert core("export", grid.id, tmp_path / "all.zip")[0] == 0
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        names = [name for name in archive.namelist() if name.endswith("config.json")]
+    assert sorted(names) == sorted(f"{run.id}/config.json" for run in (base, victim, attack, grid))
+    fresh = store.create(ExperimentConfig(base=base.id))
+    assert core("export", fresh.id, tmp_path / "fresh.zip")[0] == 0
 
 
 def test_an_export_overwrites_nothing_and_leaves_nothing_half(core, store, tmp_path):

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from core.experiments.grid import expand
+from core.experiments.table import point_row
 from core.files import write_atomic, write_json, write_tensors
 from core.runs.config import parse_config
 from core.runs.directory import Run, Status, this_process
@@ -127,6 +129,34 @@ def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: st
         if scored:
             write_atomic(run.file("truth.png"), grid_png(digits(samples)))
     return run
+
+
+def experiment(root: Path, run_id: str = "experiment-20260101-160000-abcd", *, state: str = "done",
+               preset: str = "ntk-steps", **config: Any) -> Run:
+    """A grid whose last point failed; `experiment_rows` are its rows, and no child of it exists."""
+    rows = experiment_rows(preset)
+    finished = state == "done"
+    report = {"preset": preset, "title": "A grid", "points": len(rows), "failed": 1, "table": rows, "limits": LIMITS}
+    rows = rows if finished else rows[:5] if state != "pending" else []
+    return make(root, "experiment", run_id, state=state, step=len(rows), total=len(experiment_rows(preset)), rows=rows,
+                report=report if finished else None, base="pretrain-20260101-100000-aaaa", preset=preset,
+                summary={"points": len(rows), "failed": int(finished), "best_ssim": 0.9}, **config)
+
+
+def experiment_rows(preset: str = "ntk-steps") -> list[dict[str, Any]]:
+    config = parse_config({"kind": "experiment", "preset": preset, "base": "b"})
+    rows = []
+    for number, point in enumerate(expand(config), start=1):
+        steps, full = point.varied["steps"], point.varied["adaptation"] == "full"
+        score = (0.9 if full else 0.3) - 1e-4 * steps + 0.02 * point.varied["seed"]
+        victim = {"flips": {"layers.0": 1e-4 * (steps - 1)}, "feature_cosine": [1 - 1e-5 * steps], "loss_before": 9.0,
+                  "coefficient_drift": [1e-3 * steps], "weight_change": 1e-5 * steps, "loss_after": 8.0}
+        found = {"score": {"mean_ssim": score, "mean_psnr": 12.0, "targets": 2, "ssim": [score, score]}}
+        rows.append({"step": number, **point_row(point.varied, finetune=f"finetune-x-{point.finetuning:03d}",
+                                                 attack=f"attack-x-{number:03d}", victim=victim, found=found,
+                                                 finetune_seconds=1.0, attack_seconds=2.0)})
+    failed = point_row(point.varied, finetune=rows[-1]["finetune"], reason="fine-tuning failed: it diverged.")
+    return [*rows[:-1], {"step": len(rows), **failed}]
 
 
 def broken(root: Path, run_id: str = "attack-20260101-090000-dddd") -> None:

@@ -9,7 +9,7 @@ from seen import check, text
 
 from pages.components.runs import caption
 
-PAGES = ("overview", "pretrain", "finetune", "attack", "compare")
+PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "compare")
 MAKERS = {"pretrain": synthetic.pretrain, "finetune": synthetic.finetune, "attack": synthetic.attack}
 
 
@@ -23,6 +23,7 @@ def laboratory(runs_root):
     synthetic.attack(runs_root, "attack-20260101-140000-ffff", name="Moving", state="running")
     synthetic.attack(runs_root, "attack-20260101-150000-9999", name="Fallen", state="failed",
                      message="adapter: layers.0 does not fit the base.")
+    synthetic.experiment(runs_root, name="A grid of many")
     synthetic.broken(runs_root)
     return runs_root
 
