@@ -60,8 +60,8 @@ def judge(coefficients: Tensor, *, stored_dtype: str = "float32", change: float 
     """
     floor = ROUNDING_FLOOR[stored_dtype]
     if change is not None:
-        within = WITHIN_WEIGHTS * torch.finfo(getattr(torch, stored_dtype)).eps
-        floor = max(floor, min(1.0, within / change)) if change > 0 else 1.0
+        eps = torch.finfo(getattr(torch, stored_dtype)).eps
+        floor = max(floor, WITHIN_WEIGHTS * eps / max(change, eps**2))  # above 1 nothing of the update is left
     values = visibility(coefficients).tolist()
     verdicts = ["hidden" if value < floor else "weak" if value * VISIBLE_WITHIN < 1 else "visible" for value in values]
     largest = float(coefficients.abs().max()) * len(values)
