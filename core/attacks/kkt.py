@@ -126,7 +126,8 @@ def _outcome(trained: TrainedWeights, objective: KKTStationarity, reconstruction
     known = trained.threat.labels
     chosen, copies = choose_distinct(reconstruction.x, candidate.labels[best], importance, samples=samples, known=known)
     finished = reconstruction.status in (Status.ITERATIONS, Status.CONVERGED)
-    trust = confidence(candidate, residual, best)
+    # The first layer is the one that sees pixels; how much of the others' initialisation is left says nothing of them.
+    trust = confidence(candidate, reconstruction.residuals.get("residual.layers.0", residual), best)
     order = residual.argsort().tolist()
     return Outcome(
         method="kkt", reason="The KKT objective explains the trained weights as a sum of their own features.",

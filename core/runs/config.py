@@ -173,8 +173,8 @@ class AttackConfig(RunConfig):
                                          "first adapter's rank is below the number of pixels, else 0.", ge=0.0,
                                          le=10.0)
     search: Literal["row-space", "pixels"] = knob(
-        "row-space", help="row-space: only images that the first adapter allows, few unknowns and no stiff directions. "
-        "pixels: every pixel alone.")
+        "row-space", help="row-space: only images that the first layer's update allows, or for kkt its span above the "
+        "noise of its initialisation: few unknowns and no stiff directions. pixels: every pixel alone.")
     init_scale: float = knob(0.3, help="Standard deviation of the initial pixels around the input mean.", scale="log",
                              ge=1e-6, le=10.0, group="expert", source="Haim et al. 2022: 0.035")
     tolerance: float = knob(0.0, help="Stop once the exact residual is below this; 0 never stops early.", ge=0.0,

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from core.candidate import Candidate
 from core.compute import Compute
+from core.objectives.kkt import KKTStationarity
 from core.objectives.ntk import NTKStationarity
 from core.solvers.search_space import SearchSpace
 
@@ -20,8 +21,9 @@ class Start:
     lam: Tensor
 
 
-def draw_start(objective: NTKStationarity, space: SearchSpace, *, samples: int, restarts: int, labels: Tensor | None,
-               coefficients: Tensor | None, init_scale: float, seed: int, compute: Compute) -> Start:
+def draw_start(objective: NTKStationarity | KKTStationarity, space: SearchSpace, *, samples: int, restarts: int,
+               labels: Tensor | None, coefficients: Tensor | None, init_scale: float, seed: int,
+               compute: Compute) -> Start:
     """Random images around the input mean, each with pixel deviation `init_scale`.
 
     Labels [N] that are not known vary over the restarts; coefficients [N] that are not known start at the

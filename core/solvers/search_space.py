@@ -3,7 +3,8 @@
 `pixels`: every pixel alone. `row-space`: only inputs that the first adapter's factors allow. Its B
 has the row span of the A h_i, so each centred input is a combination of the K directions A^+ V plus
 anything that A does not see (nothing, at full rank): K + max(0, D - r) coordinates instead of D, and
-none of the stiff directions that an update forbids.
+none of the stiff directions that an update forbids. For trained weights alone: the span of the first
+layer above the noise of its initialisation (`core.threat.span`).
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from core.compute import Compute
+from core.objectives.kkt import KKTStationarity
 from core.objectives.ntk import NTKStationarity
 
 
@@ -43,8 +45,8 @@ def pixels(centre: Tensor) -> SearchSpace:
     return SearchSpace(centre, None, centre.numel())
 
 
-def row_space(objective: NTKStationarity, *, compute: Compute) -> SearchSpace:
-    """The inputs that the first adapter allows; `pixels` where the first layer has none."""
+def row_space(objective: NTKStationarity | KKTStationarity, *, compute: Compute) -> SearchSpace:
+    """The inputs that the first layer's part of the observation allows; `pixels` where it says nothing."""
     centre = objective.surrogate.network.input_mean
     allowed = objective.allowed_inputs()
     if allowed is None:
