@@ -18,6 +18,8 @@ MOST_TICKS = 12
 SYMBOLS = {"LoRA": "circle", "full fine-tuning": "diamond"}
 SHADES = [[0.0, COLOURS[0]], [0.34, COLOURS[4]], [0.67, COLOURS[3]], [1.0, COLOURS[1]]]  # blue, violet, pink, orange
 FAINT = 0.45
+# A clicked point grows; plotly would fade all others nearly to nothing.
+CLICKED = {"selected": {"marker": {"size": 14, "opacity": 1.0}}, "unselected": {"marker": {"opacity": 0.55}}}
 DODGE = 0.012  # of the axis: curves stand beside one another, so that their range bars do not hide each other
 
 
@@ -63,7 +65,7 @@ def _means(figure: go.Figure, curve: Curve, shift: float) -> None:
         error_y={"type": "data", "symmetric": False, "thickness": 1.3, "width": 4, "color": paint,
                  "array": [high - mean for high, mean in zip(curve.high, curve.mean, strict=True)],
                  "arrayminus": [mean - low for low, mean in zip(curve.low, curve.mean, strict=True)]},
-        hovertemplate="%{y:.3f} (mean)")
+        unselected={"marker": {"opacity": 1.0}}, hovertemplate="%{y:.3f} (mean)")
 
 
 def _level(figure: go.Figure, curve: Curve, values: Sequence[float]) -> None:
@@ -80,7 +82,7 @@ def _level(figure: go.Figure, curve: Curve, values: Sequence[float]) -> None:
 def _dots(figure: go.Figure, curve: Curve, shift: float) -> None:
     figure.add_scatter(x=[dot.x * shift for dot in curve.dots], y=[dot.y for dot in curve.dots], mode="markers",
                        legendgroup=curve.name, showlegend=False, name=curve.name, opacity=FAINT,
-                       marker={"size": 6, "color": colour(curve.colour)},
+                       marker={"size": 6, "color": colour(curve.colour)}, **CLICKED,
                        customdata=[[dot.attack, dot.name] for dot in curve.dots],
                        hovertemplate="%{y:.3f}<br>%{customdata[1]}<extra></extra>")
 
@@ -125,7 +127,7 @@ def _cloud(figure: go.Figure, cloud: Cloud, column: int, *, full: bool) -> None:
     name = "full fine-tuning" if full else "LoRA"
     figure.add_scatter(
         x=[cloud.dots[index].x for index in chosen], y=[cloud.dots[index].y for index in chosen], mode="markers",
-        name=name, showlegend=False, marker={"size": 9, "symbol": SYMBOLS[name], **paint},
+        name=name, showlegend=False, marker={"size": 9, "symbol": SYMBOLS[name], **paint}, **CLICKED,
         customdata=[[cloud.dots[index].attack, cloud.dots[index].name] for index in chosen],
         hovertemplate="%{y:.3f} at %{x:.3g}<br>%{customdata[1]}<extra></extra>", row=1, col=column)
 
