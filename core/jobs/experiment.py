@@ -26,8 +26,10 @@ from core.runs.config import ExperimentConfig, FinetuneConfig, parse_config
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
+from core.viz.text import counted
 
 WATCH_SECONDS = 0.3
+STATIONARY_LOSS = 0.01     # above it, a network is far from what the KKT identity describes
 LEFT_ALONE_SECONDS = 30.0  # a child whose experiment was killed needs a moment to notice, and to stop
 
 
@@ -41,8 +43,9 @@ def execute(run: Run, config: ExperimentConfig, recorder: Recorder) -> None:
     saved = recorder.load_checkpoint()
     finished = saved[1]["step"] if saved else 0
     finetunings, attacks = count_runs(points)
-    recorder.log(f"{preset_of(config).title}, {config.size}: {finetunings} fine-tunings, {attacks} attacks"
-                 f"{f'; {finished} points are there already' if finished else ''}.")
+    already = f"; {counted(finished, 'point')} done before" if finished else ""
+    recorder.log(f"{preset_of(config).title}, {config.size}: {counted(finetunings, 'fine-tuning')}, "
+                 f"{counted(attacks, 'attack')}{already}.")
     recorder.progress(finished, len(points))
     for number, point in enumerate(points[finished:], start=finished + 1):
         row = _execute_point(run, recorder, point, number)
@@ -170,6 +173,11 @@ def _report(config: ExperimentConfig, base: Checkpoint, rows: list[dict[str, Any
     if preset.method == "kkt" and trained:
         limits.append(f"The KKT identity speaks of every sample that formed the weights: the {trained} digits of the "
                       "base's own training as well, which the attack cannot tell from the private ones.")
+    losses = [row["loss_after"] for row in rows if row["loss_after"] is not None]
+    far = sum(loss > STATIONARY_LOSS for loss in losses)
+    if preset.method == "kkt" and far:
+        limits.append(f"{far} of {counted(len(losses), 'fine-tuning')} ended far from stationarity (loss above "
+                      f"{STATIONARY_LOSS:g}); more steps or a higher learning rate bring them closer.")
     if any(row["coefficients"] == "known" for row in rows):
         limits.append("Known coefficients are an oracle: a ceiling to compare with, no attack claim.")
     if config.rates == "matched":

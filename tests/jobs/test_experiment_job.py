@@ -78,6 +78,25 @@ def test_every_point_is_two_runs_and_one_row(store, here):
     assert run.status().summary["points"] == 4
 
 
+def test_composed_networks_are_attacked_and_what_that_means_is_said(store, here):
+    run = launch(store, preset="compose-rank", ranks=[4], full=True, steps=[2], coefficients=None)
+    assert [(row["adaptation"], row["rank"], row["coefficients"], row["state"]) for row in run.report()["table"]] == [
+        ("full", None, None, "done"), ("lora", 4, None, "done")], run.report()["table"]
+    assert {store.get(row["attack"]).report()["method"] for row in run.report()["table"]} == {"kkt"}
+    said = " ".join(run.report()["limits"])
+    assert "the 20 digits of the base's own training" in said
+    assert "2 of 2 fine-tunings ended far from stationarity" in said
+    assert "oracle" not in said
+
+
+def test_full_fine_tuning_and_features_at_both_ends(store, here):
+    run = launch(store, ranks=[], full=True, steps=[2], coefficients=["free"], features=["base", "both"])
+    base, both = run.report()["table"]
+    assert (base["state"], both["state"]) == ("done", "done"), run.report()["table"]
+    assert store.get(both["attack"]).config().features == "both"
+    assert base["finetune"] == both["finetune"]
+
+
 def test_a_failed_child_is_a_row_and_the_rest_goes_on(store, here):
     run = launch(store, steps=[1, 60], coefficients=["free"], learning_rate=1.0)
     assert run.status().state == "done"
