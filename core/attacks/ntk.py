@@ -9,6 +9,7 @@ from core.attacks.outcome import Outcome
 from core.compute import choose
 from core.diagnostics.confidence import confidence, near_best
 from core.diagnostics.limits import limits
+from core.diagnostics.spectra import spectra
 from core.errors import InputError
 from core.monitor import Monitor
 from core.objectives.ntk import NTKStationarity, signed
@@ -93,7 +94,7 @@ def _outcome(observation: AdapterDelta | WeightDelta, reconstruction: Reconstruc
         residuals={name: float(value[best]) for name, value in reconstruction.residuals.items()},
         limits=limits(observation, reconstruction, samples=samples),
         facts={"iterations": reconstruction.iterations, "restarts": len(residual), "best_restart": best,
-               "restarts_near_best": len(near_best(residual, best))},
+               "restarts_near_best": len(near_best(residual, best)), "spectrum": spectra(observation)},
         tensors={"x": candidate.x.float(), "labels": candidate.labels, "lam": candidate.lam, "residuals": residual,
                  "best": torch.tensor(best)},
         pictures={"restarts.png": grid_png(candidate.x[order].flatten(0, 1), columns=samples)})

@@ -7,16 +7,28 @@ there is before pairs flip.
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from core.models.mlp import TangentFeatures
 
 
-def flip_fractions(before: TangentFeatures, after: TangentFeatures) -> dict[str, float]:
-    """Fraction in [0, 1] of (sample, neuron) pairs of each hidden layer whose gate differs.
+def gates(features: TangentFeatures) -> dict[str, Tensor]:
+    """Activation patterns by hidden layer, [N, n] bool.
 
     A gate is open where z > 0, as ReLU's derivative has it: z = 0 counts as closed.
     """
-    pairs = enumerate(zip(before.preactivations, after.preactivations, strict=True))
-    return {f"layers.{index}": int(((old > 0) != (new > 0)).sum()) / old.numel() for index, (old, new) in pairs}
+    return {f"layers.{index}": z > 0 for index, z in enumerate(features.preactivations)}
+
+
+def flipped(before: TangentFeatures, after: TangentFeatures) -> dict[str, Tensor]:
+    """Which (sample, neuron) pairs of each hidden layer have another gate than before, [N, n] bool."""
+    old, new = gates(before), gates(after)
+    return {name: old[name] != new[name] for name in old}
+
+
+def flip_fractions(before: TangentFeatures, after: TangentFeatures) -> dict[str, float]:
+    """Fraction in [0, 1] of (sample, neuron) pairs of each hidden layer whose gate differs."""
+    return {name: int(pairs.sum()) / pairs.numel() for name, pairs in flipped(before, after).items()}
 
 
 @dataclass(frozen=True)

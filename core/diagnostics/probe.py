@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.diagnostics.coefficients import coefficient_drift, loss_coefficients
 from core.diagnostics.features import feature_cosines
-from core.diagnostics.flips import KinkDistance, flip_fractions, kink_distances
+from core.diagnostics.flips import KinkDistance, flip_fractions, flipped, kink_distances
 from core.models.mlp import MLP, TangentFeatures, layer_names, tangent_features
 from core.threat.observation import Factors
 
@@ -54,6 +54,15 @@ class Probe:
     def measure(self, update: dict[str, Factors] | MLP) -> Measurement:
         """Diagnostics at theta_0 + scaling * B A, layer by layer (layers not in `update` are unchanged), or at the
         weights and biases of a whole network on the same device."""
+        after, change = self._after(update)
+        return self._compare(after, float(change / self._norm))
+
+    def flipped(self, update: dict[str, Factors] | MLP) -> dict[str, Tensor]:
+        """Which (sample, neuron) gates the update changed, by hidden layer: [N, n] bool on the CPU."""
+        return {name: pairs.cpu() for name, pairs in flipped(self._before, self._after(update)[0]).items()}
+
+    def _after(self, update: dict[str, Factors] | MLP) -> tuple[TangentFeatures, Tensor]:
+        """The samples' features with the update, and the update's norm."""
         with torch.no_grad():
             if isinstance(update, MLP):
                 after = tangent_features(update, self._x)
@@ -67,7 +76,7 @@ class Probe:
                         weights[index] = weights[index] + delta
                         changes.append(torch.linalg.vector_norm(delta))
                 after = tangent_features(self._network, self._x, weights)
-            return self._compare(after, float(torch.stack(changes).norm() / self._norm))
+            return after, torch.stack(changes).norm()
 
     def _compare(self, after: TangentFeatures, weight_change: float) -> Measurement:
         coefficients = loss_coefficients(after.logits, self._labels)

