@@ -66,7 +66,7 @@ def in_flight(store: RunStore, expected: list[str]) -> None:
         with st.container(border=True):
             left, middle, right = st.columns([4, 6, 2], vertical_alignment="center")
             with left, st.container(horizontal=True, vertical_alignment="center"):
-                st.markdown(f"{NAVIGATION[config.kind].icon} **{plain(title(config))}**", width="content")
+                st.markdown(f"{NAVIGATION[config.kind].icon} **{plain(title(config, status))}**", width="content")
                 badge(status)
             middle.progress(fraction(status), text=progress_text(status))
             with right:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from core.data.datasets import load_digits
 from core.data.problems import OddEven
+from core.diagnostics.spectra import spectra
 from core.diagnostics.visibility import (
     ROUNDING_FLOOR,
     Visibility,
@@ -18,11 +19,14 @@ from core.diagnostics.visibility import (
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
 from core.jobs.inputs import resolve_base
-from core.models.checkpoint import Checkpoint, save_tuned
+from core.models.checkpoint import Checkpoint, load_checkpoint, save_tuned
 from core.runs.config import FinetuneConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
-from core.training.adapters import save_adapter
+from core.threat.delta import weight_delta
+from core.threat.model import ThreatModel
+from core.threat.observation import AdapterDelta
+from core.training.adapters import load_adapter, save_adapter
 from core.training.finetune import Finetuning, finetune
 from core.viz.images import grid_png
 
@@ -67,7 +71,8 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
         **{f"flipped.{name}": pairs.to(torch.uint8) for name, pairs in outcome.flipped.items()}})
     write_json(run.file("report.json"), finite({
         **_report(config, checkpoint, labels, indices, outcome, seen),
-        "data_source": problem.data.source, "limits": _limits(config, checkpoint, outcome, seen)}))
+        "spectrum": _spectra(run, checkpoint, full=full), "data_source": problem.data.source,
+        "limits": _limits(config, checkpoint, outcome, seen)}))
     released = {"adaptation": "full"} if full else {"rank": config.rank}
     recorder.summary(samples=len(indices), **released, steps=config.steps, loss=outcome.after.loss,
                      visible=len(indices) - seen.verdicts.count("hidden"))
@@ -127,6 +132,17 @@ def _report(config: FinetuneConfig, checkpoint: Checkpoint, labels: Tensor, indi
         "kink_distance": {name: {"median": item.median, "smallest": item.smallest}
                           for name, item in after.kink_distance.items()},
         "seconds": outcome.seconds}
+
+
+def _spectra(run: Run, checkpoint: Checkpoint, *, full: bool) -> dict[str, Any]:
+    """Of the files as they are released: rounding included. {} where nothing of the update is left in them."""
+    try:
+        if full:
+            tuned = load_checkpoint(run.file("tuned.safetensors")).network
+            return spectra(weight_delta(checkpoint.network, tuned, ThreatModel()))
+        return spectra(AdapterDelta(checkpoint.network, load_adapter(run.file("adapter"), checkpoint), ThreatModel()))
+    except InputError:
+        return {}
 
 
 def _limits(config: FinetuneConfig, checkpoint: Checkpoint, outcome: Finetuning, seen: Visibility) -> list[str]:

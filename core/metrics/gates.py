@@ -26,7 +26,7 @@ def matched_gates(network: MLP, truth: Tensor, found: Tensor, assignment: Sequen
 
 def in_order(rows: Tensor, assignment: Sequence[int | None]) -> Tensor:
     """Rows [M, n] uint8 in the order of the targets [N, n]."""
-    missing = torch.full_like(rows[0], MISSING)
+    missing = rows.new_full(rows.shape[1:], MISSING)
     return torch.stack([missing if index is None else rows[index] for index in assignment])
 
 

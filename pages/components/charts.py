@@ -4,23 +4,32 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.viz.anatomy_figures import coefficient_figure, gate_figure, spectrum_figure
+from core.viz.coefficients import Coefficients
 from core.viz.figures import bar_figure, line_figure
+from core.viz.patterns import GatePicture
 from core.viz.series import Bars, Panel
+from core.viz.spectrum import Spectrum
 
 CONFIG = {"displaylogo": False, "displayModeBar": "hover",
           "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
-def chart(panel: Panel | Bars, run_id: str) -> None:
+Chart = Panel | Bars | Spectrum | Coefficients | GatePicture
+DRAW = {Panel: line_figure, Bars: bar_figure, Spectrum: spectrum_figure, Coefficients: coefficient_figure,
+        GatePicture: gate_figure}
+
+
+def chart(panel: Chart, run_id: str) -> None:
     """One chart under its title. The constant key and revision keep zoom and place over refreshes."""
     st.markdown(f"**{panel.title}**", help=panel.help or None)
     if isinstance(panel, Panel) and panel.empty:
         st.caption("No values recorded yet.")
         return
-    draw = line_figure if isinstance(panel, Panel) else bar_figure
-    axes = f"{panel.y_title} over {panel.x_title}" if isinstance(panel, Panel) else panel.y_title
-    st.plotly_chart(draw(panel, revision=run_id), key=f"{run_id}-{panel.key}", config=CONFIG,
-                    alt=f"{panel.title}: {axes}. {panel.help}".strip())
+    axes = [getattr(panel, name, "") for name in ("y_title", "x_title")]
+    words = " over ".join(axis for axis in axes if axis) or "neurons by samples"
+    st.plotly_chart(DRAW[type(panel)](panel, revision=run_id), key=f"{run_id}-{panel.key}", config=CONFIG,
+                    alt=f"{panel.title}: {words}. {panel.help}".strip())
 
 
 def grid(panels: Sequence[Panel], run_id: str, *, columns: int = 2) -> None:

@@ -18,7 +18,7 @@ from pages.components.live_experiment import experiment_view
 from pages.components.live_finetune import finetune_view
 from pages.components.live_pretrain import pretrain_view
 from pages.components.reading import data_source, outcome, referred
-from pages.components.runs import badge, ended_text, fraction, parent, plain, progress_text, title
+from pages.components.runs import METHOD_NAMES, badge, ended_text, fraction, parent, plain, progress_text, title
 
 REFRESH_SECONDS = 1.5
 VIEWS = {"pretrain": pretrain_view, "finetune": finetune_view, "attack": attack_view, "experiment": experiment_view}
@@ -56,7 +56,7 @@ def _view(run: Run, was_active: bool) -> None:
 def _header(run: Run, config: RunConfig, status: Status) -> None:
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left, st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader(plain(title(config)), anchor=False, width="content")
+        st.subheader(plain(title(config, status)), anchor=False, width="content")
         badge(status)
     with right, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         if status.active:
@@ -91,14 +91,14 @@ def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:
         return {}
     report = outcome(run) or {}
     return {"threat": report.get("threat", config.threat if config.finetune else ""),
-            "method": str(report.get("method", "")).upper(),
+            "method": METHOD_NAMES.get(report.get("method", ""), ""),
             "N": number(report["samples"]) if report else "", "ended": str(report.get("status", "")).replace("_", " ")}
 
 
 def _link_name(run: Run, config: RunConfig, field: str) -> str:
     value = getattr(config, field, "")
     found = referred(run, field) if value else None
-    return title(found.config()) if found else Path(value).name
+    return title(found.config(), found.status()) if found else Path(value).name
 
 
 def _progress(status: Status) -> None:

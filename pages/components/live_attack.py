@@ -9,6 +9,7 @@ from core.runs.config import AttackConfig
 from core.runs.directory import Run, Status
 from core.viz.panels import attack_panels, cosine_panel, flips_panel
 from core.viz.text import counted, fixed, number
+from pages.components.anatomy import attack_anatomy
 from pages.components.charts import chart, grid
 from pages.components.layout import limits
 from pages.components.pictures import final_pairs, pairs, strip
@@ -30,6 +31,8 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
         _reasons(victim)
     with st.container():
         limits("What limits this reconstruction", report)
+    with st.container():
+        attack_anatomy(run, report, victim)
     grid(attack_panels(rows, best=_best(rows)), run.id, columns=3)
     restarts = pictures(run.file("restarts.png"))
     if restarts:

@@ -7,6 +7,7 @@ from core.runs.directory import Run, Status
 from core.viz.figures import MOST_PICTURED
 from core.viz.panels import finetune_panels, visibility_bars
 from core.viz.text import fixed, number, percent
+from pages.components.anatomy import flipped_anatomy
 from pages.components.charts import chart, grid
 from pages.components.layout import limits
 from pages.components.pictures import TRUTH, strip
@@ -47,3 +48,5 @@ def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
             st.markdown(f"**The private samples** ({TRUTH})")
             strip(truth, noun="private sample")
     grid(others, run.id, columns=3)
+    with st.container():
+        flipped_anatomy(run, report)

@@ -9,6 +9,7 @@ from core.errors import InputError
 from core.runs.directory import Run
 from core.runs.store import RunStore
 from core.viz.images import tiles
+from core.viz.patterns import read_rows
 from core.viz.series import Row
 
 MOST_FOLLOWED = 12  # runs whose rows one browser session keeps
@@ -55,6 +56,19 @@ def pictures(path: Path) -> list[bytes]:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _pictures(path: str, stamp: int) -> list[bytes]:
     return tiles(Path(path).read_bytes())
+
+
+def gate_rows(path: Path, prefix: str) -> dict[str, Any]:
+    """Neurons by samples that a worker stored as ``PREFIX.layers.l``; empty where there are none (yet)."""
+    try:
+        return _gate_rows(str(path), path.stat().st_mtime_ns, prefix)
+    except FileNotFoundError:
+        return {}
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _gate_rows(path: str, stamp: int, prefix: str) -> dict[str, Any]:
+    return read_rows(Path(path), prefix)
 
 
 def referred(run: Run, field: str) -> Run | None:

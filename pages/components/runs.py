@@ -25,6 +25,7 @@ STATES = {  # state: (icon, colour)
     "failed": (":material/error:", "red"), "interrupted": (":material/power_off:", "orange"),
     "done": (":material/check_circle:", "green"),
 }
+METHOD_NAMES = {"auto": "Auto", "ntk": "NTK", "kkt": "KKT", "algebraic": "Algebraic"}
 MOST_THUMBNAILS = {"finetune": 4, "attack": 2}  # an attack shows pairs
 
 
@@ -33,8 +34,8 @@ def badge(status: Status) -> None:
     st.badge(status.state, icon=icon, color=colour)
 
 
-def title(config: RunConfig) -> str:
-    """The run's own name, or one made of what it does."""
+def title(config: RunConfig, status: Status | None = None) -> str:
+    """The run's own name, or one made of what it does; `status` tells which method auto took."""
     if config.name:
         return config.name
     if isinstance(config, FinetuneConfig):
@@ -46,7 +47,8 @@ def title(config: RunConfig) -> str:
     if isinstance(config, AttackConfig) and not config.finetune:
         return f"Attack on {Path(config.adapter or config.tuned or config.checkpoint).name}"
     if isinstance(config, AttackConfig):
-        return f"{config.method.upper() if config.method != 'auto' else 'NTK'}, {config.threat}"
+        method = (status.summary.get("method") if status else None) or config.method
+        return f"{METHOD_NAMES.get(method, method)}, {config.threat}"
     return f"Base {config.hidden} wide, {2 * config.samples_per_class} digits"
 
 
@@ -70,7 +72,7 @@ def caption(run: Run) -> str:
 
 def unique_titles(runs: list[Run]) -> dict[Run, str]:
     """Titles for legends and columns; where two are alike, the end of the id tells them apart."""
-    plain = {run: title(run.config()) for run in runs}
+    plain = {run: title(run.config(), run.status()) for run in runs}
     names = list(plain.values())
     return {run: name if names.count(name) == 1 else f"{name} ({run.id.rsplit('-', 1)[-1]})"
             for run, name in plain.items()}
@@ -150,7 +152,7 @@ def _card(run: Run) -> None:
     config, status, strip = run.config(), run.status(), band(run, run.config())
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center",
                       wrap=False, gap="xsmall"):
-        st.markdown(f"{NAVIGATION[config.kind].icon} **{plain(title(config))}**")
+        st.markdown(f"{NAVIGATION[config.kind].icon} **{plain(title(config, status))}**")
         badge(status)
     st.html(f'<div class="ai-band">{strip}</div>')
     text = " · ".join(facts(config, status)) or status.message or "no results yet"
@@ -164,7 +166,7 @@ def row(run: Run) -> None:
     """A run in the narrow list beside a form."""
     config, status = run.config(), run.status()
     with st.container(gap=None):
-        open_run(config.kind, run.id, label=plain(title(config)), icon=STATES[status.state][0])
+        open_run(config.kind, run.id, label=plain(title(config, status)), icon=STATES[status.state][0])
         st.caption(" · ".join([ago(status.created), *facts(config, status)[:2]]) if not status.active
                    else progress_text(status))
 

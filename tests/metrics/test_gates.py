@@ -25,3 +25,8 @@ def test_shares_count_neurons_and_a_missing_target_has_none(network):
     found = in_order(torch.tensor([[1, 1, 1, 0]], dtype=torch.uint8), [0, None])
     assert found.tolist()[1] == [MISSING] * 4
     assert mismatch(truth, found) == [0.25, None]
+
+
+def test_an_attack_without_images_misses_every_target(network):
+    pairs = matched_gates(network, torch.rand(2, 1, 4, 4), torch.zeros(0, 1, 4, 4), [None, None])
+    assert {name: mismatch(*pair) for name, pair in pairs.items()} == {"layers.0": [None] * 2, "layers.1": [None] * 2}

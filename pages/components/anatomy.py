@@ -1,0 +1,91 @@
+"""What an update gives away, drawn: its spectrum, coefficients, patterns, and the neurons that mislead."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.runs.directory import Run
+from core.viz.coefficients import coefficient_chart
+from core.viz.patterns import differing_gates, flipped_neurons, separated_patterns
+from core.viz.spectrum import spectrum_chart
+from core.viz.text import counted, percent
+from pages.components.charts import chart
+from pages.components.layout import chips
+from pages.components.reading import gate_rows, outcome
+from pages.components.runs import METHOD_NAMES
+
+PARITY = {0: "even", 1: "odd"}
+
+
+def attack_anatomy(run: Run, report: dict[str, Any] | None, victim: Run | None) -> None:
+    """After an attack: what its method read off the update, and where that differs from the truth."""
+    if not report:
+        return
+    method, score = METHOD_NAMES.get(report.get("method", ""), "This"), report.get("score") or {}
+    st.subheader("What the update gives away", anchor=False)
+    _measurements(report, score)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _drawn(spectrum_chart(report), run, "Spectrum of the update", f"The {method} attack does not read the number "
+               "of samples off singular values of the update.")
+    with right:
+        floor = ((outcome(victim) or {}).get("rounding_floor")) if victim else None
+        _drawn(coefficient_chart(report, rounding_floor=floor), run, "Coefficient of each sample",
+               "No coefficients were recovered.")
+    names = _names(score.get("labels") or report.get("labels") or [])
+    stored = run.file("result.safetensors")
+    _drawn(separated_patterns(gate_rows(stored, "patterns"), gate_rows(stored, "certain"),
+                              order=score.get("assignment"), names=names), run, "Separated patterns",
+           f"The {method} attack searches whole images and reads no activation patterns; the algebraic attack does.")
+    truth = run.file("truth_patterns.safetensors")
+    if not score:
+        return
+    known = gate_rows(truth, "truth")
+    _drawn(differing_gates(known, gate_rows(truth, "found"), names=names), run,
+           "Where reconstruction and truth differ", "Every neuron of the base is on for the reconstruction where it is "
+           "on for the truth." if known else "This attack was scored before patterns were compared; run it again.")
+
+
+def flipped_anatomy(run: Run, report: dict[str, Any] | None) -> None:
+    """After a fine-tuning: the spectrum of what is released, and the neurons that switched."""
+    if not report:
+        return
+    if drawn := spectrum_chart(report):
+        left, right = st.columns([2, 3], gap="medium")
+        with left:
+            chart(drawn, run.id)
+    else:
+        right = st.container()
+    flipped = gate_rows(run.file("result.safetensors"), "flipped")
+    with right:
+        _drawn(flipped_neurons(flipped, names=_names(report.get("labels") or [])), run, "Which neurons flipped",
+               "No neuron switched for any sample: the base's activation patterns hold throughout." if flipped else
+               "This run was made before flipped neurons were stored; fine-tune again to see them.")
+
+
+def _measurements(report: dict[str, Any], score: dict[str, Any]) -> None:
+    """Facts of a method that measures: equations, signs, and how many of them are wrong."""
+    shares = [share for rows in (score.get("pattern_mismatch") or {}).values() for share in rows if share is not None]
+    differ = [share for rows in (score.get("gate_mismatch") or {}).values() for share in rows if share is not None]
+    labels, found = score.get("labels") or [], report.get("labels") or []
+    right = sum(own is not None and own < len(found) and found[own] == label
+                for label, own in zip(labels, score.get("assignment") or [], strict=False))
+    chips({"Equations a sample": f"{report['equations']:,} for {report['unknowns']:,} pixels"
+           if report.get("equations") and report.get("unknowns") else "",
+           "signs a sample": f"{report['signs']:,}" if report.get("signs") else "",
+           "separated gates that are wrong": percent(sum(shares) / len(shares)) if shares else "",
+           "gates of the images that are wrong": percent(sum(differ) / len(differ)) if differ else "",
+           "labels right": f"{right} of {counted(len(labels), 'target')}" if labels else ""})
+
+
+def _drawn(data: Any, run: Run, title: str, otherwise: str) -> None:
+    """The chart, or under its title the sentence that says why there is none."""
+    if data is not None:
+        chart(data, run.id)
+    else:
+        st.markdown(f"**{title}**")
+        st.caption(otherwise)
+
+
+def _names(labels: list[int]) -> list[str]:
+    return [f"{index + 1} · {PARITY.get(label, label)}" for index, label in enumerate(labels)]

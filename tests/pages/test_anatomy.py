@@ -1,0 +1,64 @@
+"""What an update gives away, on the pages of attacks and fine-tunings."""
+
+import pytest
+import synthetic
+from seen import text
+
+
+def titles(app):
+    return [item.value.strip("*") for item in app.markdown if item.value.startswith("**") and item.value.endswith("**")]
+
+
+def charts(app):
+    return len(app.get("plotly_chart"))
+
+
+@pytest.mark.parametrize("found_by", ["ntk", "algebraic"])
+def test_an_attack_draws_what_its_method_gives(show, runs_root, found_by):
+    synthetic.finetune(runs_root, samples=3)
+    app = show("attack", run=synthetic.attack(runs_root, samples=3, found_by=found_by).id)
+    seen = text(app)
+    for title in ("Spectrum of the update", "Coefficient of each sample", "Separated patterns",
+                  "Where reconstruction and truth differ"):
+        assert title in titles(app)
+    assert ("reads no activation patterns" in seen) == (found_by == "ntk")
+    assert ("128 for 784 pixels" in seen) == (found_by == "algebraic")
+    assert "3 of 3 targets" in seen  # labels
+    assert charts(app) == (11 if found_by == "ntk" else 12)
+
+
+def test_without_truth_nothing_is_compared_with_it(show, runs_root):
+    run = synthetic.attack(runs_root, finetune="", scored=False, checkpoint="/a.pth", adapter="/b",
+                           found_by="algebraic")
+    app = show("attack", run=run.id)
+    assert "Separated patterns" in titles(app)
+    assert "Where reconstruction and truth differ" not in titles(app)
+
+
+def test_an_attack_that_is_still_running_shows_no_anatomy(show, runs_root):
+    app = show("attack", run=synthetic.attack(runs_root, state="running").id)
+    assert "Spectrum of the update" not in titles(app)
+
+
+def test_older_runs_say_what_they_lack(show, runs_root):
+    run = synthetic.attack(runs_root)
+    run.file("truth_patterns.safetensors").unlink()
+    assert "scored before patterns were compared" in text(show("attack", run=run.id))
+    victim = synthetic.finetune(runs_root)
+    victim.file("result.safetensors").unlink()
+    assert "before flipped neurons were stored" in text(show("finetune", run=victim.id))
+
+
+def test_a_finetuning_draws_spectrum_and_flipped_neurons(show, runs_root):
+    app = show("finetune", run=synthetic.finetune(runs_root).id)
+    assert {"Spectrum of the update", "Which neurons flipped"} <= set(titles(app))
+    calm = show("finetune", run=synthetic.finetune(runs_root, "finetune-calm", steps=1).id)
+    assert "No neuron switched for any sample" in text(calm)
+    assert charts(calm) == charts(app) - 1
+
+
+def test_the_title_names_the_method_that_auto_took(show, runs_root):
+    app = show("attack", run=synthetic.attack(runs_root, found_by="algebraic").id)
+    assert "Algebraic, informed" in [heading.value for heading in app.subheader]
+    moving = show("attack", run=synthetic.attack(runs_root, "attack-moving", state="running").id)
+    assert "Auto, informed" in [heading.value for heading in moving.subheader]
