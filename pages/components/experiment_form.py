@@ -9,8 +9,8 @@ from core.experiments.grid import count_runs, expand, grid_values
 from core.experiments.presets import PRESETS
 from core.runs.config import ExperimentConfig, parse_config
 from core.viz.text import counted
-from pages.components.form import readable, widget
-from pages.components.knobs import knobs, typed
+from pages.components.form import live_knobs
+from pages.components.knobs import typed
 from pages.components.references import Choice, choose_base
 
 AXES = ("ranks", "steps", "samples", "repeats", "coefficients", "features", "full")
@@ -24,17 +24,9 @@ def choose_grid(defaults: dict[str, Any], stamp: str) -> Choice:
     start = ExperimentConfig(**{**defaults, "base": "any"})
     filled = {**defaults, **grid_values(start), "full": start.full}
     hidden = NTK_ONLY if PRESETS[start.preset].method == "kkt" else frozenset()
-    shown = [knob for name in AXES for knob in knobs("experiment") if knob.name == name and name not in hidden]
-    chosen: dict[str, Any] = {"preset": start.preset, "size": start.size, **base.fixed}
-    for first in range(0, len(shown), COLUMNS):
-        for column, knob in zip(st.columns(COLUMNS), shown[first:first + COLUMNS], strict=False):
-            with column:
-                read = widget(knob, "experiment", filled, stamp)
-                try:
-                    chosen[knob.name] = read()
-                except InputError as error:
-                    st.error(readable("experiment", str(error)), icon=":material/error:")
-                    chosen[knob.name] = "not readable"  # the form refuses it
+    shown = [name for name in AXES if name not in hidden]
+    chosen: dict[str, Any] = {"preset": start.preset, "size": start.size, **base.fixed,
+                              **live_knobs("experiment", shown, filled, stamp, columns=COLUMNS)}
     _cost(chosen)
     return Choice(chosen, hidden=hidden)
 

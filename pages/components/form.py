@@ -37,6 +37,26 @@ def launch_form(kind: str, *, defaults: dict[str, Any], choice: Choice, stamp: s
     return None
 
 
+def live_knobs(kind: str, names: Sequence[str], defaults: dict[str, Any], stamp: str, *,
+               columns: int = COLUMNS) -> dict[str, Any]:
+    """Knobs outside the form, whose values count at once; what cannot be read is said, and refused at the launch."""
+    known = {knob.name: knob for knob in knobs(kind)}
+    shown, values = [known[name] for name in names], {}
+    wide = [[knob] for knob in shown if knob.name in CHOICES]
+    rest = [knob for knob in shown if knob.name not in CHOICES]
+    for row in [*wide, *(rest[start:start + columns] for start in range(0, len(rest), columns))]:
+        places = [st.container()] if row[0].name in CHOICES else st.columns(columns)
+        for place, knob in zip(places, row, strict=False):
+            with place:
+                read = widget(knob, kind, defaults, stamp)
+                try:
+                    values[knob.name] = read()
+                except InputError as error:
+                    st.error(readable(kind, str(error)), icon=":material/error:")
+                    values[knob.name] = "not readable"  # the launch refuses it
+    return values
+
+
 def readable(kind: str, message: str) -> str:
     """An error sentence with the field's label in front of its name."""
     name, separator, rest = message.partition(": ")

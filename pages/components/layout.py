@@ -1,5 +1,6 @@
 """The pages, and the pieces of chrome that they share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -83,7 +84,11 @@ def limits(title: str, report: dict[str, Any] | None) -> None:
     if lines:
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"**{title}**")
-            st.html('<ul class="ai-list">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>")
+            bullets(lines)
+
+
+def bullets(lines: Sequence[str]) -> None:
+    st.html('<ul class="ai-list">' + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>")
 
 
 def open_run(kind: str, run_id: str, *, label: str = "Open", icon: str | None = None) -> None:

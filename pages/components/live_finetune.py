@@ -9,6 +9,7 @@ from core.viz.panels import finetune_panels, visibility_bars
 from core.viz.text import fixed, number, percent
 from pages.components.anatomy import flipped_anatomy
 from pages.components.charts import chart, grid
+from pages.components.forecast import finished_forecast
 from pages.components.layout import limits
 from pages.components.pictures import TRUTH, strip
 from pages.components.reading import metrics, outcome, pictures
@@ -43,6 +44,8 @@ def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
         chart(loss, run.id)
     with st.container():
         limits("What will limit an attack", report)
+    with st.container():
+        finished_forecast(run, config, report)
     with st.container():
         if truth and not (bars and len(truth) <= MOST_PICTURED):  # else their pictures are under the bars
             st.markdown(f"**The private samples** ({TRUTH})")

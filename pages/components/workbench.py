@@ -8,15 +8,16 @@ from core.errors import InputError
 from core.runs.directory import Run
 from core.runs.store import RunStore
 from pages.components.experiment_form import choose_grid
+from pages.components.forecast import choose_attack, choose_finetuning
 from pages.components.form import launch_form
 from pages.components.layout import NAVIGATION, heading, inside_app
 from pages.components.live import show_run
 from pages.components.presets import NOTES, PRESETS
-from pages.components.references import Choice, choose_base, choose_victim
+from pages.components.references import Choice
 from pages.components.runs import caption, own, parent, row
 
 LISTED = 12
-CHOOSERS = {"finetune": choose_base, "attack": choose_victim, "experiment": choose_grid}
+CHOOSERS = {"finetune": choose_finetuning, "attack": choose_attack, "experiment": choose_grid}
 
 
 def workbench(kind: str) -> None:
