@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from core.attacks import auto, kkt, ntk
+from core.attacks import algebraic, auto, kkt, ntk
 from core.attacks.outcome import Outcome
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
@@ -18,7 +18,8 @@ from core.threat.observation import Observation
 from core.threat.observe import observe
 from core.viz.images import grid_png
 
-METHODS: dict[str, Callable[..., Outcome]] = {"ntk": ntk.attack, "kkt": kkt.attack}
+METHODS: dict[str, Callable[..., Outcome]] = {"ntk": ntk.attack, "kkt": kkt.attack,
+                                               "algebraic": algebraic.attack}
 
 
 def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:

@@ -172,6 +172,9 @@ class AttackConfig(RunConfig):
     sparsity_weight: float | None = knob(None, help="Weight of the sum of an image's pixels. Empty: 0.001 where the "
                                          "first adapter's rank is below the number of pixels, else 0.", ge=0.0,
                                          le=10.0)
+    scale_reward: float = knob(
+        0.7, help="algebraic: reward for a sample's brightness scale, as a share of what the prior charges for it; 0 "
+        "shrinks images, above 1 they saturate.", ge=0.0, le=3.0, group="expert")
     search: Literal["row-space", "pixels"] = knob(
         "row-space", help="row-space: only images that the first layer's update allows, or for kkt its span above the "
         "noise of its initialisation: few unknowns and no stiff directions. pixels: every pixel alone.")

@@ -18,6 +18,10 @@ class Status(Enum):
     STOPPED = "Stopped on request; the best images so far are kept and Resume continues."
     NOT_HOMOGENEOUS = ("The network has biases beyond its first layer and is not homogeneous: its weights are no sum "
                        "of features, however long it was trained, so the KKT images are a guess.")
+    SOLVED = "Every sample's equations and signs were solved."
+    NOT_SEPARABLE = "The update does not come apart into single samples, so there are no images to show."
+    CONTRADICTORY = ("No image in [0, 1] meets the equations and signs of some samples; what is shown violates them "
+                     "least.")
     DIVERGED = "Every restart became non-finite; lower the learning rates. The last finite images are kept."
 
 

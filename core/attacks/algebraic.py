@@ -1,0 +1,235 @@
+"""The algebraic attack: what one step of training gives away, solved for instead of searched for.
+
+Separation first (`core.solvers.algebraic.separation`), then each sample's image from its own equations and signs
+(`core.solvers.algebraic.recovery`). The step size, lr / N for all samples alike, is pooled over the
+samples in a second round: |k_i| = lr / N * |sigma(f(x_i)) - y_i| for a mean loss.
+"""
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from core.attacks.ntk import count
+from core.attacks.outcome import Outcome
+from core.diagnostics.algebraic_limits import algebraic_limits
+from core.diagnostics.spectra import spectra
+from core.errors import InputError
+from core.monitor import Monitor
+from core.runs.config import AttackConfig
+from core.solvers.algebraic.recovery import Estimate, Prior, System, build_system, recover
+from core.solvers.algebraic.separation import MISFIT, Separation, separable, separate, strongest_first
+from core.solvers.algebraic.updates import layer_updates
+from core.solvers.protocol import Status
+from core.threat.model import ThreatModel
+from core.threat.observation import Observation, TrainedWeights
+
+CLEAN = 0.05                # of the neurons of a sample: a separation that misreads fewer needs no other N beside it
+SCANNED = 12                # most samples looked for where the spectrum's N does not separate cleanly
+SIGN_WEIGHT = 1000.0        # price of a violated sign beside a prior of 1 a pixel
+DROWNED = 0.1               # relative noise of a sample's measurements from which its image would be a guess
+POOLED_WITHIN = 0.02        # a step size this close to the pooled one is left as it is
+
+
+def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, began: float) -> Outcome:
+    """Images of all samples that can be separated; a typed status and no images where none can."""
+    if isinstance(observation, TrainedWeights):
+        raise InputError("method: algebraic takes the update of a fine-tuning apart; name an adapter folder (adapter) "
+                         "or a fine-tuned checkpoint (tuned), or choose kkt for trained weights alone.")
+    clock = time.monotonic()
+    network, updates = observation.network, layer_updates(observation)
+    if not updates:
+        raise InputError("adapter: every B is zero, so the update is empty and nothing can be reconstructed; name "
+                         "an adapter saved after training.")
+    if why := separable(network, updates):
+        return _refused(observation, Status.NOT_SEPARABLE, count(observation)[1], [why])
+    separation, found_by = find_samples(observation)
+    if separation is None:
+        return _refused(observation, Status.NOT_SEPARABLE, found_by, algebraic_limits(observation, None, []))
+    timings = {"separation": time.monotonic() - clock}
+    N = len(separation.layers[0].on)
+    monitor.log(f"Threat {observation.threat.level}. {found_by} Patterns of {N} samples separated in "
+                f"{timings['separation']:.1f} s.")
+    systems = [build_system(network, updates, separation, sample) for sample in range(N)]
+    ends = began + config.max_seconds if config.max_seconds else math.inf
+    work = _Work(systems, _prior(config, network), network.image_shape, monitor, ends)
+    clock = time.monotonic()
+    work.round([{} for _ in systems])
+    first = list(work.estimates)
+    known = _coefficients(work, observation.threat, network)
+    if known is not None and not work.over():
+        work.round(known)
+    timings["images"] = time.monotonic() - clock
+    return _outcome(observation, config, separation, work, first, found_by, timings)
+
+
+def find_samples(observation: Observation) -> tuple[Separation | None, str]:
+    """The separation and how N was found: the spectrum's N where it separates cleanly, else the N that does best."""
+    samples, found_by = count(observation)
+    updates = layer_updates(observation)
+
+    def tried(N: int) -> Separation | None:
+        found = separate(observation.network, updates, samples=N)
+        return None if found is None or float(found.misfit.max()) > MISFIT else found
+
+    best = tried(samples)
+    if observation.threat.samples is None and (best is None or float(best.misfit.max()) > CLEAN):
+        most = min(SCANNED, *(min(update.B.shape) for level, update in updates.items()
+                              if level < len(observation.network.layers) - 1))
+        others = {N: found for N in range(1, most + 1) if samples != N and (found := tried(N)) is not None}
+        clean = {N: float(found.misfit.max()) for N, found in others.items()}
+        if clean and (best is None or min(clean.values()) < float(best.misfit.max())):
+            N = min(clean, key=clean.get)
+            best = others[N]
+            found_by += f" That does not come apart cleanly; N = {N} does, so N = {N} it is."
+    return (None if best is None else strongest_first(best)), found_by
+
+
+class _Work:
+    """The programmes of all samples, on as many cores as there are."""
+
+    def __init__(self, systems: list[System], prior: Prior, shape: tuple[int, int, int], monitor: Monitor,
+                 ends: float) -> None:
+        self.systems, self.prior, self.shape, self.monitor, self.ends = systems, prior, shape, monitor, ends
+        self.estimates: list[Estimate | None] = [None] * len(systems)
+        self.done = 0
+        self.workers = torch.get_num_threads()  # this run's share of the cores
+
+    def over(self) -> bool:
+        return self.monitor.should_stop() or time.monotonic() >= self.ends
+
+    def round(self, known: list[dict | None]) -> None:
+        """Solve each sample with what is known of it; None leaves it as it is."""
+        chosen = [sample for sample, facts in enumerate(known) if facts is not None]
+        together = max(1, min(self.workers, len(chosen)))
+        torch.set_num_threads(self.workers // together)  # two samples at once beat one on two threads
+        try:
+            with ThreadPoolExecutor(max_workers=together) as pool:
+                for sample, estimate in zip(chosen, pool.map(lambda s: self._solve(s, known[s]), chosen), strict=True):
+                    if estimate is not None:
+                        self.estimates[sample] = estimate
+                    self._tell()
+        finally:
+            torch.set_num_threads(self.workers)
+
+    def _solve(self, sample: int, facts: dict) -> Estimate | None:
+        if self.over():
+            return None
+        return recover(self.systems[sample], self.prior, shape=self.shape, should_stop=self.over, **facts)
+
+    def _tell(self) -> None:
+        self.done += 1
+        there = [estimate for estimate in self.estimates if estimate is not None]
+        self.monitor.progress(min(self.done, 2 * len(self.systems)), 2 * len(self.systems))
+        if there:
+            self.monitor.record(self.done, residual=max(estimate.residual for estimate in there),
+                                mean_slack=sum(estimate.slack for estimate in there) / len(there),
+                                coefficients=[abs(estimate.coefficient) for estimate in there])
+            self.monitor.snapshot(self.done, torch.stack([estimate.x for estimate in there]).view(-1, *self.shape))
+
+
+def _prior(config: AttackConfig, network: torch.nn.Module) -> Prior:
+    D = network.input_mean.numel()
+    tv, sparsity = (1.0 if weight is None else weight for weight in (config.tv_weight, config.sparsity_weight))
+    return Prior(torch.full((D,), sparsity, dtype=torch.float64), tv, config.scale_reward, SIGN_WEIGHT)
+
+
+def _coefficients(work: _Work, threat: ThreatModel, network: torch.nn.Module) -> list[dict | None] | None:
+    """What a second round may take as known: |k_i| from a step size that all samples share. None: nothing new."""
+    there = work.estimates
+    if any(estimate is None for estimate in there):
+        return None
+    images = torch.stack([estimate.x for estimate in there]).view(-1, *work.shape)
+    labels = torch.tensor([estimate.label for estimate in there])
+    found = torch.tensor([abs(estimate.coefficient) for estimate in there], dtype=torch.float64)
+    if threat.coefficients is not None and len(threat.coefficients) == len(there):
+        cost = (found.log()[:, None] - threat.coefficients.abs().clamp(min=1e-300).log()[None]).abs()
+        rows, columns = linear_sum_assignment(cost.numpy())
+        target = threat.coefficients.abs().double()[torch.tensor(columns)[torch.tensor(rows).argsort()]]
+    else:
+        with torch.no_grad():
+            logits = network.to(torch.float64)(images)
+        pull = (torch.sigmoid(logits) - labels).abs().clamp(min=1e-3)
+        if threat.learning_rate is not None and threat.steps == 1:
+            step = torch.tensor(threat.learning_rate / len(there), dtype=torch.float64)
+        elif len(there) == 1:
+            return None
+        else:
+            exact = torch.tensor([estimate.exact for estimate in there])
+            sizes = found / pull
+            step = (sizes[exact] if bool(exact.any()) else sizes).median()
+        target = step * pull
+    return [None if estimate.exact or abs(size / target[index] - 1) < POOLED_WITHIN
+            else {"coefficient": float(target[index]), "label": estimate.label}
+            for index, (estimate, size) in enumerate(zip(there, found, strict=True))]
+
+
+def _refused(observation: Observation, status: Status, found_by: str, sentences: list[str]) -> Outcome:
+    shape = observation.network.image_shape
+    none = torch.zeros(0)
+    return Outcome(method="algebraic", reason=REASON, status=status, x=torch.zeros(0, *shape), labels=none.long(),
+                   coefficients=none, samples_found_by=found_by, labels_found_by="no sample was separated",
+                   confidence=[], residuals={"residual": 1.0}, limits=sentences,
+                   facts={"spectrum": spectra(observation)}, tensors={"x": torch.zeros(1, 0, *shape)})
+
+
+REASON = "One step of training leaks each sample's activation patterns: they separate, and the rest is linear."
+
+
+def _outcome(observation: Observation, config: AttackConfig, separation: Separation, work: _Work,
+             first: list[Estimate | None], found_by: str, timings: dict[str, float]) -> Outcome:
+    kept = [index for index, estimate in enumerate(work.estimates) if estimate is not None]
+    there: list[Estimate] = [work.estimates[index] for index in kept]
+    if not there:
+        status = Status.STOPPED if work.monitor.should_stop() else Status.TIME_LIMIT
+        return _refused(observation, status, found_by, [status.value])
+    noise = separation.layers[0].noise / separation.layers[0].measured.norm(dim=1) * \
+        separation.layers[0].measured.shape[1] ** 0.5
+    misfit = separation.misfit
+    x = torch.stack([estimate.x for estimate in there]).view(-1, *work.shape).float()
+    labels = torch.tensor([estimate.label for estimate in there])
+    k = torch.tensor([estimate.coefficient for estimate in there], dtype=torch.float64)
+    status = Status.SOLVED
+    if len(kept) < len(work.systems) or (work.over() and not all(estimate.converged for estimate in there)):
+        status = Status.STOPPED if work.monitor.should_stop() else Status.TIME_LIMIT
+    elif any(estimate.contradictory for estimate in there):
+        status = Status.CONTRADICTORY
+    trust = [_confidence(first[index], estimate, float(noise[index]), float(misfit[index]))
+             for index, estimate in zip(kept, there, strict=True)]
+    return Outcome(
+        method="algebraic", reason=REASON, status=status, x=x, labels=labels, coefficients=k,
+        samples_found_by=found_by,
+        labels_found_by="sign of each sample's step: with the other sign no image meets its equations and signs",
+        confidence=trust, residuals={"residual": max(estimate.residual for estimate in there),
+                                     "misfit": float(misfit.max())},
+        limits=algebraic_limits(observation, separation, there),
+        facts={"spectrum": spectra(observation),
+               "separation": {"misfit": misfit.tolist(), "certain": {
+                   f"layers.{level}": layer.certain.double().mean(1).tolist()
+                   for level, layer in separation.layers.items()}},
+               "equations": len(work.systems[0].E), "signs": len(work.systems[0].G), "unknowns": x[0].numel(),
+               "exact": [estimate.exact for estimate in there], "slack": [estimate.slack for estimate in there],
+               "free": [estimate.free for estimate in there], "noise": noise[kept].tolist(), "timings": timings},
+        tensors={"x": x[None], "labels": labels[None], "lam": k.abs()[None],
+                 **{f"patterns.layers.{level}": layer.on[kept].to(torch.uint8)
+                    for level, layer in separation.layers.items()},
+                 **{f"certain.layers.{level}": layer.certain[kept].to(torch.uint8)
+                    for level, layer in separation.layers.items()}})
+
+
+def _confidence(first: Estimate, last: Estimate, noise: float, misfit: float) -> float:
+    """In [0, 1]: how little the image depends on the prior, as far as equations and patterns can be trusted.
+
+    An image that the equations determine is the same whatever the prior; elsewhere the correlation
+    between the image under the prior alone and the one with its scale settled tells how far it is free.
+    """
+    agreement = 1.0 if last.exact else _correlation(last.unscaled, last.x)
+    return max(0.0, agreement) * (1 - min(1.0, misfit)) * (1 - min(1.0, noise / DROWNED))
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    return float(a @ b / (a.norm() * b.norm()).clamp(min=1e-12))

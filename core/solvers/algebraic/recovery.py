@@ -1,0 +1,216 @@
+"""From one sample's patterns and measurements to its image.
+
+With the patterns of all layers known, every pre-activation is affine in the input z = x - mean, so that
+everything an update says of a sample is linear in (x, t), where t = 1 / |k| is the unknown step size:
+
+    A_l h_l(x) = t (label sign) v_l        v_l = k A_l h_l, measured
+    (2 on - 1) * preactivation_l(x) >= 0   all layers, neurons that are certain
+
+Where the equations determine the pixels, least squares gives the image exactly; else the programme
+of `core.solvers.algebraic.programme` picks the sparsest and smoothest. A sum of pixels alone would
+shrink x and t together, since the equations are nearly homogeneous: what is minimised is the prior
+*per unit of t* (Dinkelbach's method for a ratio, one pass), which fixes the scale where the box does.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from core.models.mlp import MLP
+from core.solvers.algebraic.programme import Programme, Solution, solve_programme, variation
+from core.solvers.algebraic.separation import Separation
+from core.solvers.algebraic.updates import LayerUpdate
+
+HARDEST = 1e6        # weight of an equality whose noise is nil, beside a prior of about 1 a pixel
+ARITHMETIC = 3e-7    # relative error of float32 sums in the fine-tuning itself
+MISMATCH = 0.05      # of the measurements, and of a sign row per pixel: beyond it the facts contradict each other
+COLLAPSED = 0.02     # of the typical scale: below it an explanation is no image but the mean
+TYPICAL = 0.3        # size of a centred pixel, to put t near 1
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is preferred among the images that explain the update."""
+
+    sparsity: Tensor     # [D], weight of each pixel
+    tv: float
+    reward: float        # of the scale, as a share of the prior per unit of t: 1 is Dinkelbach's
+    sign_weight: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One sample's image."""
+
+    x: Tensor            # [D] in [0, 1]
+    coefficient: float   # k, signed
+    label: int
+    slack: float         # sum of the violations of the signs, in units of a normalised row
+    residual: float      # relative, of the linear measurements
+    exact: bool          # more equations than free pixels, and they hold to the noise
+    free: int            # pixels strictly inside the box
+    equations: int
+    converged: bool
+    unscaled: Tensor     # [D], the image under the prior alone, before the scale was settled
+
+    @property
+    def contradictory(self) -> bool:
+        """No image in the box meets equations and signs, not even roughly."""
+        return self.residual > MISMATCH or self.slack > MISMATCH * len(self.x)
+
+
+@dataclass(frozen=True)
+class System:
+    """The linear facts of one sample in (x, t), for the label sign +1; the other negates the last column of E."""
+
+    E: Tensor            # [K, D + 1], rows in units of their noise
+    b: Tensor            # [K]
+    G: Tensor            # [J, D + 1], rows of unit norm
+    g: Tensor            # [J]
+    unit: float          # |k| at t = 1
+
+    def signed(self, sign: int) -> Tensor:
+        return torch.cat([self.E[:, :-1], sign * self.E[:, -1:]], dim=1)
+
+
+def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Separation, sample: int) -> System:
+    """All equations and signs of one sample."""
+    weights = [layer.weight.detach().cpu().double() for layer in network.layers]
+    biases = [torch.zeros(len(weight), dtype=torch.float64) if layer.bias is None
+              else layer.bias.detach().cpu().double() for layer, weight in zip(network.layers, weights, strict=True)]
+    mean = network.input_mean.detach().cpu().double().flatten()
+    D = mean.numel()
+    linear, offset = torch.eye(D, dtype=torch.float64), -mean     # h_l = linear x + offset
+    first = separation.layers[0].measured[sample]
+    unit = float(first.norm() / (updates[0].A.norm() * TYPICAL))
+    rows, values, signs, sign_values = [], [], [], []
+    for level in range(len(weights)):
+        reading = separation.layers.get(level)
+        alone = level == len(weights) - 1 and level in updates and len(separation.layers[0].on) == 1
+        if reading is not None or alone:
+            update = updates[level]
+            measured = reading.measured[sample] if reading is not None else update.B[0]
+            noise = float(reading.noise[sample]) if reading is not None else 0.0
+            A = update.A[:, :-1] if update.with_bias else update.A
+            row = A @ linear if level else A
+            value = -(A @ offset) - (update.A[:, -1] if update.with_bias else 0)
+            scale = math.sqrt((noise / unit) ** 2 + (ARITHMETIC * float(measured.norm()) / unit) ** 2 / len(measured))
+            rows.append(torch.cat([row, -(measured / unit)[:, None]], dim=1) / scale)
+            values.append(value / scale)
+        if reading is None:
+            continue
+        before, bias = (weights[0], weights[0] @ offset + biases[0]) if level == 0 else \
+            (weights[level] @ linear, weights[level] @ offset + biases[level])
+        on, certain = reading.on[sample], reading.certain[sample]
+        direction = torch.where(on, 1.0, -1.0).double()
+        size = before.norm(dim=1).clamp(min=1e-300)
+        signs.append(((direction / size)[:, None] * before)[certain])
+        sign_values.append((direction / size * bias)[certain])
+        linear, offset = on[:, None] * before, on * bias
+    G = torch.cat(signs)
+    return System(torch.cat(rows), torch.cat(values), torch.cat([G, torch.zeros(len(G), 1, dtype=G.dtype)], dim=1),
+                  torch.cat(sign_values), unit)
+
+
+def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label: int | None = None,
+            coefficient: float | None = None, should_stop: Callable[[], bool] = lambda: False) -> Estimate:
+    """The image of one sample; a known label or |k| is used, an unknown label is the one that explains better."""
+    D = math.prod(shape)
+    tried: dict[int, tuple[Programme, Solution, float]] = {}
+    for y in _likelier_first(system) if label is None else [label]:
+        problem = _programme(system, prior, shape, 1 if y else -1, coefficient)
+        solution = solve_programme(problem, tolerance=1e-2, should_stop=should_stop)
+        tried[y] = (problem, solution, _ratio(problem, solution))
+        if solution.t > COLLAPSED:  # with the wrong sign only t = 0 is left
+            break
+    best = min(tried, key=lambda y: tried[y][2])
+    problem, solution, ratio = tried[best]
+    unscaled = solution.x
+    if (found := _determined(system, problem, solution.v)) is None:
+        if coefficient is None:
+            cost = problem.cost.clone()
+            cost[D] = -prior.reward * ratio
+            problem = replace(problem, cost=cost)
+        solution = solve_programme(problem, tolerance=1e-5, should_stop=should_stop)
+        found = _polished(system, problem, solution)
+    v, exact = found
+    inside = int(((v[:D] > 1e-3) & (v[:D] < 1 - 1e-3)).sum())
+    E = system.signed(1 if best else -1)
+    relative = float((E @ v - system.b).norm() / (E[:, :-1] @ v[:-1]).norm().clamp(min=1e-300))
+    slack = float((-(system.G @ v + system.g)).clamp(min=0).sum())
+    k = system.unit / max(float(v[D]), 1e-300)
+    return Estimate(v[:D].clamp(0, 1), k if best else -k, best, slack, relative, exact, inside, len(system.E),
+                    solution.converged, unscaled)
+
+
+def _likelier_first(system: System) -> list[int]:
+    """Labels in the order of how many signs the least image along t meets: a guess that saves a programme."""
+    along = torch.linalg.lstsq(system.E[:, :-1], -system.E[:, -1], driver="gelsd").solution
+    return [1, 0] if float((system.G[:, :-1] @ along).mean()) > 0 else [0, 1]
+
+
+def _programme(system: System, prior: Prior, shape: tuple[int, int, int], sign: int,
+               coefficient: float | None) -> Programme:
+    """Equalities turned to orthonormal rows, each as hard as its noise allows."""
+    E, b = system.signed(sign), system.b
+    if coefficient is not None:
+        pin = torch.zeros(1, E.shape[1], dtype=E.dtype)
+        pin[0, -1] = 1e6
+        E, b = torch.cat([E, pin]), torch.cat([b, 1e6 * torch.tensor([system.unit / abs(coefficient)], dtype=b.dtype)])
+    U, S, Vh = torch.linalg.svd(E, full_matrices=False)
+    keep = 1e-12 * S[0] < S
+    U, S, Vh = U[:, keep], S[keep], Vh[keep]
+    cost = torch.cat([prior.sparsity, torch.zeros(1, dtype=E.dtype)])
+    return Programme(Vh, (U.T @ b) / S, (0.1 * S.square()).clamp(max=HARDEST), system.G, system.g, prior.sign_weight,
+                     cost, prior.tv, shape)
+
+
+def _ratio(problem: Programme, solution: Solution) -> float:
+    """What an explanation costs per unit of t: prior, violated signs and misfit together."""
+    x = solution.x
+    misfit = 0.5 * float((problem.weights * (problem.E @ solution.v - problem.b).square()).sum())
+    value = float(problem.cost[:-1] @ x) + problem.tv * variation(x, problem.shape) + misfit + \
+        problem.sign_weight * solution.slack
+    return value / max(solution.t, 1e-9)
+
+
+def _determined(system: System, problem: Programme, v: Tensor) -> tuple[Tensor, bool] | None:
+    """Least squares where the equations alone fix every pixel; None else."""
+    sure = problem.weights >= 0.1
+    if int(sure.sum()) < problem.E.shape[1] - 1:
+        return None
+    E = problem.E * problem.weights.sqrt()[:, None]
+    solved = torch.linalg.lstsq(E, problem.b * problem.weights.sqrt(), driver="gelsd").solution
+    return (solved, True) if float(solved[:-1].min()) > -0.1 and float(solved[:-1].max()) < 1.1 else None
+
+
+def _polished(system: System, problem: Programme, solution: Solution) -> tuple[Tensor, bool]:
+    """Least squares on the free pixels where they are fewer than the equations; kept only if all is then met."""
+    x, D = solution.x, len(solution.x)
+    at_one = x > 1 - 1e-4
+    free = torch.cat([(x > 1e-3) & (x > solution.bound) & ~at_one, torch.ones(1, dtype=torch.bool)])
+    weight = problem.weights.sqrt()
+    sure = int((problem.weights >= 0.1).sum())
+    for _ in range(12):
+        if int(free.sum()) + 2 > sure:
+            break
+        E = problem.E * weight[:, None]
+        target = problem.b * weight - E[:, :-1] @ at_one.double()
+        solved = torch.linalg.lstsq(E[:, free], target, driver="gelsd").solution
+        v = torch.zeros(D + 1, dtype=x.dtype)
+        v[:D] = at_one.double()
+        v[free] = solved
+        outside = free.clone()
+        outside[:D] &= (v[:D] < 0) | (v[:D] > 1)
+        outside[D] = False
+        if not bool(outside.any()):
+            rest = problem.E @ v - problem.b
+            size = (problem.E[:, :-1] @ v[:-1]).norm()
+            met = float((rest * (problem.weights >= 0.1)).norm() / size) < 1e-4
+            return (v, True) if met and v[D] > 0 else (solution.v, False)
+        at_one |= outside[:D] & (v[:D] > 1)
+        free &= ~outside
+    return solution.v, False

@@ -1,0 +1,57 @@
+"""Updates of a layer in one form, whatever was released: B = sum_i k_i e_i (A h_i)^T plus noise.
+
+For an adapter, B and A are its factors. A full weight change dW is put into the same form through
+its singular vectors, dW V = sum_i k_i e_i (V^T h_i)^T, which loses nothing that its rank carries; a
+change of the bias is the column of the constant input 1.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.threat.observation import AdapterDelta, WeightDelta
+
+KEPT = 128  # singular directions kept of a full weight change: more than samples can be separated
+
+
+@dataclass(frozen=True)
+class LayerUpdate:
+    """One layer, float64 on the CPU. Its input is (h, 1) where `with_bias`, else h."""
+
+    B: Tensor             # [n_out, r]
+    A: Tensor             # [r, n_in] or [r, n_in + 1]
+    with_bias: bool
+    complete: bool        # A misses no direction that the samples' inputs have
+    precision: float      # relative rounding of a stored entry
+    floor: float          # spectral norm that rounding alone may have, whatever B is
+
+    def right(self, h: Tensor) -> Tensor:
+        """A (h, 1) for inputs [..., n_in]: [..., r]."""
+        if not self.with_bias:
+            return h @ self.A.T
+        return h @ self.A[:, :-1].T + self.A[:, -1]
+
+
+def layer_updates(observation: AdapterDelta | WeightDelta) -> dict[int, LayerUpdate]:
+    """The updates of all layers that changed, by the number of the layer."""
+    if isinstance(observation, WeightDelta):
+        return {_level(name): _full(observation, name) for name in observation.layers}
+    found = {}
+    for name, factors in observation.layers.items():
+        if bool(factors.B.any()):
+            A = factors.A.detach().cpu().double()
+            found[_level(name)] = LayerUpdate(factors.B.detach().cpu().double() / factors.scaling, A, False,
+                                              A.shape[0] >= A.shape[1], torch.finfo(factors.B.dtype).eps, 0.0)
+    return found
+
+
+def _full(observation: WeightDelta, name: str) -> LayerUpdate:
+    matrix = observation.matrix(name).detach().cpu().double()
+    _, _, Vh = torch.linalg.svd(matrix, full_matrices=False)
+    V = Vh[:KEPT].T
+    return LayerUpdate(matrix @ V, V.T, name in observation.biases, True, 0.0, observation.noise.get(name, 0.0))
+
+
+def _level(name: str) -> int:
+    return int(name.split(".")[1])
