@@ -84,7 +84,7 @@ def _visibility(setting: Setting, visible: int | None) -> str:
 def _counting(setting: Setting, counts: Counts) -> str:
     if not counts.by_layer:
         return "No hidden layer is trained: the update holds no measurements of single samples."
-    parts = ", ".join(f"{count} from layer {int(name.rsplit('.', 1)[1]) + 1}"
+    parts = ", ".join(f"{count:,} from layer {int(name.rsplit('.', 1)[1]) + 1}"
                       for name, count in counts.by_layer.items())
     text = (f"Each sample is known by up to {counts.equations:,} linear measurements ({parts}) for {counts.unknowns:,} "
             f"pixels, and by {counts.signs:,} signs, one a neuron.")

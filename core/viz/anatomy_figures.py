@@ -15,6 +15,7 @@ from core.viz.text import number
 
 HEIGHT = 310
 STRIP, ROW, LEAST_ROW = 130, 24, 9   # pixels: of a strip of few samples, of a row, and of a row among many
+LEAST_COLUMNS = 80   # neurons that a strip has room for, at least
 SYMBOLS = ("circle", "diamond", "square")
 PAINTS = {"recovered": STRONG, "true": GOOD}
 
@@ -72,7 +73,7 @@ def coefficient_figure(chart: Coefficients, *, revision: str, height: int = HEIG
     middle = (len(positions) - 1) / 2  # one or two samples do not fill the width
     figure.update_xaxes(tickmode="array", tickvals=positions if len(positions) <= 40 else [], ticktext=chart.names,
                         title_text="private sample", showgrid=False,
-                        range=[min(-0.6, middle - 2), max(len(positions) - 0.4, middle + 2)])
+                        range=[min(-0.6, middle - 2), max(1.2 * len(positions) - 0.2, middle + 2.4)])
     ticks = log_ticks(10.0**bottom, 1.0)
     figure.update_yaxes(type="log", range=[bottom, 0.1], title_text=chart.y_title, tickvals=ticks,
                         ticktext=[power(value) for value in ticks])
@@ -104,7 +105,9 @@ def gate_figure(picture: GatePicture, *, revision: str) -> go.Figure:
     figure.update_layout(margin_t=58, legend_y=1.0, legend_yref="container", legend_yanchor="top", hovermode="closest",
                          plot_bgcolor="rgba(0,0,0,0)")
     figure.update_annotations(font_size=13, x=0, xanchor="left")
-    figure.update_xaxes(showticklabels=False, showgrid=False, zeroline=False)
+    # Few neurons do not fill the width: nine that flipped must not look like half of a layer.
+    widest = max(LEAST_COLUMNS, *(_with_gap(layer)[0].shape[1] for layer in picture.layers))
+    figure.update_xaxes(showticklabels=False, ticks="", showgrid=False, zeroline=False, range=[-0.5, widest - 0.5])
     figure.update_xaxes(title_text="neurons, sorted by word", row=len(picture.layers), col=1)
     figure.update_yaxes(autorange="reversed", showgrid=False, zeroline=False, showticklabels=rows <= 20)
     return figure

@@ -81,8 +81,12 @@ def visibility_bars(report: dict[str, Any] | None, *, pictures: list[bytes] | No
 
 
 def attack_panels(rows: Sequence[Row], *, best: int | None = None) -> list[Panel]:
-    """Loss terms, residuals, coefficients, gates and restarts of an attack."""
+    """Loss terms, residuals, coefficients, gates and restarts of an attack; the slack, where it solves programmes."""
+    slack = scalar(rows, "mean slack", "mean_slack", log_y=True)
     return [
+        *([Panel("slack", "Slack of the programmes", "programme", "mean slack", slack, "How far the images violate "
+                 "the equations and signs that were read off the update, averaged over the samples so far: 0 where "
+                 "all fit.", log_y=True)] if slack else []),
         Panel("terms", "Loss terms", "attack step", "value",
               scalars(rows, {"loss": "total loss", "residual": "residual", "box": "box", "tv": "total variation",
                              "sparsity": "sparsity"}, log_y=True),

@@ -21,6 +21,8 @@ from pages.components.references import Choice, choose_base, choose_victim
 from pages.components.runs import METHOD_NAMES
 
 FINETUNING = ("adaptation", "samples", "selection", "rank", "steps", "optimizer", "adapter_dtype", "layers")
+LESSER = {"released-only": ("released-only",), "informed": ("informed", "released-only"),
+          "oracle": ("oracle", "informed", "released-only")}
 HELP = ("Made before any attack: from counting what the update holds, and from stored results of attacks near this "
         "setting (the benchmark table that is shipped, and finished attacks of this laboratory). The range is the "
         "smallest to the largest mean of a seed.")
@@ -47,7 +49,7 @@ def choose_attack(defaults: dict[str, Any], stamp: str) -> Choice:
     method, threat = values["method"], values.get("threat", victim.fixed.get("threat"))
     setting = _victim_setting(victim)
     if setting is not None:
-        _box(setting, "Forecast", methods=METHODS if method == "auto" else (method,), threats=(threat,))
+        _box(setting, "Forecast", methods=METHODS if method == "auto" else (method,), threat=threat)
     return Choice({**victim.fixed, **values}, victim.hidden, victim.promoted)
 
 
@@ -69,18 +71,24 @@ def _victim_setting(victim: Choice) -> Setting | None:
         return None
 
 
-def _box(setting: Setting, title: str, *, methods: Iterable[str] = METHODS, threats: Iterable[str] = CLAIMS,
+def _box(setting: Setting, title: str, *, methods: Iterable[str] = METHODS, threat: str | None = None,
          root: Any = None) -> None:
+    """For the knowledge of `threat`; without stored results there, for the next lesser one. None: whoever may come."""
     try:
         records = [*shipped(), *from_runs(root or RunStore().root)]
     except InputError as error:
         st.error(str(error), icon=":material/error:")
         return
-    found = forecast(setting, records, methods=methods, threats=threats)
+    levels = [(level,) for level in LESSER[threat]] if threat else [CLAIMS]
+    tried = [forecast(setting, records, methods=methods, threats=level) for level in levels]
+    found = next((item for item in tried if item.expected or item.by_samples), tried[0])
     with st.container(border=True, gap="small"):
         st.markdown(f"**{title}**", help=HELP)
         _numbers(found, setting)
-        bullets(_sentences(found, setting))
+        lines = _sentences(found, setting)
+        if found is not tried[0]:
+            lines.append("These attacks knew less than yours will, so expect no less.")
+        bullets(lines)
         changes = [f"{lever.text}: {fixed(lever.mean)} ({'+' if lever.change > 0 else ''}{fixed(lever.change)})"
                    for lever in found.levers]
         if changes or found.advice:

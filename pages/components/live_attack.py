@@ -33,7 +33,10 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
         limits("What limits this reconstruction", report)
     with st.container():
         attack_anatomy(run, report, victim)
-    grid(attack_panels(rows, best=_best(rows)), run.id, columns=3)
+    panels = attack_panels(rows, best=_best(rows))
+    if not status.active:  # a method leaves out what it does not have
+        panels = [panel for panel in panels if not panel.empty]
+    grid(panels, run.id, columns=3)
     restarts = pictures(run.file("restarts.png"))
     if restarts:
         with st.expander(f"Images of all {config.restarts} restarts", icon=":material/grid_view:",
@@ -59,7 +62,7 @@ def _numbers(rows: list[dict[str, Any]], report: dict[str, Any] | None, status: 
         st.metric("Relative residual", number(residual), border=True,
                   help="What of the released update the reconstruction leaves unexplained. The attack sees this, and "
                        "never the scores.")
-        if not score:
+        if not score and "loss" in last:
             st.metric("Loss", number(last.get("loss")), border=True)
         confidence = [value for value in (report or {}).get("confidence") or [] if value is not None]
         if confidence:

@@ -43,8 +43,12 @@ def gates(count: int, *, hidden: int = 200, seed: int = 0) -> dict[str, torch.Te
 
 def spectrum(samples: int) -> dict[str, Any]:
     """Of two layers: N values, then noise."""
-    return {f"layers.{layer}": {"values": [3e-3 / 4**number for number in range(samples)] + [1e-10 / (1 + number)
-                                for number in range(20)], "noise": 1.4e-9, "samples": samples} for layer in range(2)}
+    found = {}
+    for layer in range(2):
+        noise = [1e-10 * (1 + layer) / (1 + number) for number in range(20)]
+        found[f"layers.{layer}"] = {"values": [3e-3 / (4 - layer)**number for number in range(samples)] + noise,
+                                    "noise": 1.4e-9, "samples": samples}
+    return found
 
 
 def make(root: Path, kind: str, run_id: str, *, state: str = "done", step: int, total: int, summary: dict[str, Any],

@@ -2,9 +2,11 @@
 
 import pytest
 import synthetic
+import torch
 from seen import check, text
 
-from core.files import write_json
+from core.files import write_json, write_tensors
+from core.forecast.records import Record
 
 
 @pytest.fixture(autouse=True)
@@ -54,13 +56,31 @@ def test_attacks_of_the_laboratory_make_the_expectation(show, runs_root):
     assert metric(before, "Expected mean SSIM") == "0.85"
     field(before, "Threat").set_value("released-only").run()
     check(before)
-    assert metric(before, "Expected mean SSIM") == "–"
+    assert metric(before, "Expected mean SSIM") == "–"  # these attacks knew more
+    field(before, "Threat").set_value("oracle").run()
+    check(before)
+    assert metric(before, "Expected mean SSIM") == "0.85"
+    assert "knew less than yours will" in text(before)
 
 
 def test_a_finished_run_knows_who_is_visible(show, runs_root):
     app = show("finetune", run=synthetic.finetune(runs_root, samples=4).id)
     assert metric(app, "Visible samples") == "3 of 4"
     assert "3 of 4 samples stand above the rounding floor, 2 of them more than 30x below" in text(app)
+
+
+def test_an_adapter_made_elsewhere_is_counted_and_its_n_is_open(show, runs_root, tmp_path, monkeypatch):
+    row = Record("algebraic", 1, 8, 1, "sgd", "float32", "released-only", (0.8, 0.9))
+    monkeypatch.setattr("pages.components.forecast.shipped", lambda: [row])
+    write_json(tmp_path / "adapter_config.json", {"r": 8})
+    write_tensors(tmp_path / "adapter_model.safetensors",
+                  {"base_model.model.layers.0.lora_B.weight": torch.zeros(9, 8)})
+    app = show("attack")
+    field(app, "Adapter folder").set_value(str(tmp_path)).run()
+    check(app)
+    assert metric(app, "Equations a sample") == "8 of 784"
+    assert metric(app, "Visible samples") == "? of ?"
+    assert "If N = 1 after one step: mean SSIM 0.85 (0.80 to 0.90), from 2 benchmark results" in text(app)
 
 
 def test_files_that_are_not_there_have_no_forecast(show, runs_root):
