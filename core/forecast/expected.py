@@ -1,7 +1,8 @@
 """The score to expect, from stored results near a setting: never a guess.
 
-Near means the same method, threat, optimiser and kind of fine-tuning; then the distance in log N, log T and log
-rank. At the nearest N and T the score is interpolated in log rank between the stored neighbours.
+Near means the same method, threat, optimiser and kind of fine-tuning; then the distance in log N, log T, log rank
+and, after more than one step, log learning rate. At the nearest N and T the score is interpolated in log rank
+between the stored neighbours.
 """
 
 import math
@@ -44,9 +45,11 @@ def expect(setting: Setting, records: Sequence[Record], *, method: str, threat: 
         return None
     same = [record for record in records if (record.method, record.threat, record.optimizer) == (
         method, threat, setting.optimizer) and (record.rank is None) == (setting.rank is None)]
-    groups: dict[tuple[int, int, str], list[Record]] = {}
+    groups: dict[tuple[int, int, str, float | None], list[Record]] = {}
     for record in same:
-        groups.setdefault((record.samples, record.steps, record.dtype), []).append(record)
+        # One step only scales with the learning rate; over many it decides how far the features move.
+        rate = record.learning_rate if record.steps > 1 else None
+        groups.setdefault((record.samples, record.steps, record.dtype, rate), []).append(record)
     found = [_at(setting, seen, key, group) for key, group in groups.items()]
     near = [item for item in found if item.distance <= NEAR]
     # Of two that are equally near, the one that leaks more: a forecast for an audit errs to that side.
@@ -58,10 +61,12 @@ def expect(setting: Setting, records: Sequence[Record], *, method: str, threat: 
                     best.runs, f"{best.place}, the hidden samples counted as 0", best.distance)
 
 
-def _at(setting: Setting, samples: int, key: tuple[int, int, str], group: Sequence[Record]) -> Expected:
+def _at(setting: Setting, samples: int, key: tuple[int, int, str, float | None], group: Sequence[Record]) -> Expected:
     """What the results of one N, T and precision say for the setting's rank."""
-    N, T, dtype = key
+    N, T, dtype, rate = key
     distance = abs(math.log(N / samples)) + abs(math.log(T / setting.steps)) + _apart(dtype, setting.dtype)
+    if rate and setting.learning_rate and setting.steps > 1:
+        distance += abs(math.log(rate / setting.learning_rate))
     used, weight, off, where = list(group), 0.0, 0.0, "full fine-tuning"
     if setting.rank is not None:
         below, above, weight = _neighbours(sorted({record.rank for record in group}), capped(setting.rank))
@@ -74,7 +79,8 @@ def _at(setting: Setting, samples: int, key: tuple[int, int, str], group: Sequen
     mean, low, high = (_between(function(ends[0]), function(ends[1]), weight) for function in (fmean, min, max))
     rows = sum(len(record.ssim) for record in used if not record.run)
     runs = sum(len(record.ssim) for record in used if record.run)
-    precision = "" if dtype == setting.dtype else f", {dtype}"
+    other = "" if not rate or rate == setting.learning_rate else f", learning rate {rate:g}"
+    precision = other + ("" if dtype == setting.dtype else f", {dtype}")
     return Expected(group[0].method, group[0].threat, mean, low, high, rows, runs, f"N = {N}, T = {T:,}, {where}"
                     f"{precision}", distance + off)
 

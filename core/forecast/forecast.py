@@ -78,7 +78,7 @@ def _visibility(setting: Setting, visible: int | None) -> str:
             return text + f"; stored as {setting.dtype}, those below {floor:g} of it may still be hidden."
         return text + ": all visible." if setting.samples > 1 else "The one sample is visible."
     return (f"Who is visible shows after the fine-tuning: samples below {floor:.0e} of the largest coefficient drown "
-            f"in {setting.dtype}. A base that fits most digits hides many.")
+            f"in {setting.dtype}, and a base that fits most digits hides many. The scores assume that all are visible.")
 
 
 def _counting(setting: Setting, counts: Counts) -> str:

@@ -27,6 +27,7 @@ class Record:
     dtype: str           # as stored
     threat: str
     ssim: tuple[float, ...]
+    learning_rate: float | None = None
     run: bool = False    # an attack of the run store instead of a row of the shipped table
 
 
@@ -42,7 +43,8 @@ def shipped(path: Path = MEASURED) -> list[Record]:
 def _shipped(path: str, stamp: int) -> tuple[Record, ...]:
     try:
         return tuple(Record(row["method"], int(row["samples"]), capped(row["rank"]), int(row["steps"]),
-                            row["optimizer"], row["dtype"], row["threat"], tuple(map(float, row["ssim"])))
+                            row["optimizer"], row["dtype"], row["threat"], tuple(map(float, row["ssim"])),
+                            row.get("learning_rate"))
                      for row in json.loads(Path(path).read_text()) if row["ssim"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"measured: {path} is no table of benchmark results ({error!r}); write it again with `python "
@@ -104,7 +106,8 @@ def _read_victim(folder: str, stamp: int) -> dict[str, Any] | None:
     stored = report.get("adapter_dtype", "float32")
     dtype = "float32" if (stored, config.get("precision")) == ("float64", "float32") else stored
     return {"samples": report["samples"], "rank": None if full else capped(report.get("rank")),
-            "steps": report["steps"], "optimizer": report.get("optimizer", "sgd"), "dtype": dtype}
+            "steps": report["steps"], "optimizer": report.get("optimizer", "sgd"), "dtype": dtype,
+            "learning_rate": report.get("learning_rate")}
 
 
 def capped(rank: int | None) -> int | None:

@@ -29,7 +29,7 @@ class Setting:
     selection: str = "visible"
     visibility: tuple[float, ...] = ()     # of a finished run: coefficient / largest
     verdicts: tuple[str, ...] = ()         # of a finished run: visible, weak or hidden
-    rounding_floor: float | None = None
+    learning_rate: float | None = None     # decides over many steps how far the features move
 
 
 def planned(config: FinetuneConfig, widths: tuple[int, ...] | None) -> Setting:
@@ -38,7 +38,7 @@ def planned(config: FinetuneConfig, widths: tuple[int, ...] | None) -> Setting:
     dtype = "float32" if (config.adapter_dtype, config.precision) == ("float64", "float32") else config.adapter_dtype
     return Setting(len(config.indices) if config.indices else config.samples,
                    config.rank if config.adaptation == "lora" else None, config.steps, config.optimizer, dtype,
-                   tuple(sorted(set(config.layers))), widths, config.selection)
+                   tuple(sorted(set(config.layers))), widths, config.selection, learning_rate=config.learning_rate)
 
 
 def finished(config: FinetuneConfig, report: dict[str, Any], widths: tuple[int, ...] | None) -> Setting:
@@ -46,7 +46,7 @@ def finished(config: FinetuneConfig, report: dict[str, Any], widths: tuple[int, 
     plan = planned(config, widths)
     return Setting(report.get("samples", plan.samples), plan.rank, plan.steps, plan.optimizer, plan.dtype, plan.layers,
                    widths, plan.selection, tuple(report.get("visibility") or ()), tuple(report.get("verdicts") or ()),
-                   report.get("rounding_floor"))
+                   plan.learning_rate)
 
 
 def made_elsewhere(checkpoint: str, adapter: str, tuned: str) -> Setting | None:

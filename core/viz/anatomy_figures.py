@@ -34,9 +34,11 @@ def spectrum_figure(spectrum: Spectrum, *, revision: str, height: int = HEIGHT) 
                            line={"color": colour(index), "width": 1.3, "dash": "dash"}, showlegend=False,
                            hovertemplate="noise: %{y:.2e} of the largest<extra>" + layer.name + "</extra>")
     bottom = min(min(layer.noise, *layer.values) for layer in spectrum.layers)
-    figure.add_vline(x=spectrum.samples + 0.5, line={"color": QUIET, "dash": "dot", "width": 1.5})
+    if spectrum.samples:
+        figure.add_vline(x=spectrum.samples + 0.5, line={"color": QUIET, "dash": "dot", "width": 1.5})
     gap = max((layer.gap for layer in spectrum.layers if layer.gap and layer.samples == spectrum.samples), default=None)
     text = f"N = {spectrum.samples}" + (f", gap of a factor {number(gap, 2)}" if gap else "")
+    text = text if spectrum.samples else "no samples separated"
     left = spectrum.samples < 0.6 * count
     figure.add_annotation(x=spectrum.samples + 0.5, y=1.0, yref="paper", text=text, showarrow=False,
                           xanchor="left" if left else "right", yanchor="top", xshift=5 if left else -5)

@@ -22,8 +22,8 @@ def grid_png(images: torch.Tensor, *, columns: int = 10, cell: int = 112, gap: i
     pixels = (images.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     count, height, width, channels = pixels.shape
     factor = max(1, cell // max(height, width))
-    columns = min(columns, count)
-    rows = -(-count // columns)
+    columns = max(1, min(columns, count))
+    rows = max(1, -(-count // columns))  # no images at all: one empty cell, and no tiles
     sheet = np.zeros((rows * (height * factor + gap) - gap, columns * (width * factor + gap) - gap, 4), np.uint8)
     for index, image in enumerate(pixels):
         top = index // columns * (height * factor + gap)

@@ -36,14 +36,23 @@ def attack_anatomy(run: Run, report: dict[str, Any] | None, victim: Run | None) 
     stored = run.file("result.safetensors")
     _drawn(separated_patterns(gate_rows(stored, "patterns"), gate_rows(stored, "certain"),
                               order=score.get("assignment"), names=names), run, "Separated patterns",
+           "No samples could be separated; what limits this reconstruction says why."
+           if report.get("method") == "algebraic" else
            f"The {method} attack searches whole images and reads no activation patterns; the algebraic attack does.")
     truth = run.file("truth_patterns.safetensors")
     if not score:
         return
     known = gate_rows(truth, "truth")
     _drawn(differing_gates(known, gate_rows(truth, "found"), names=names), run,
-           "Where reconstruction and truth differ", "Every neuron of the base is on for the reconstruction where it is "
-           "on for the truth." if known else "This attack was scored before patterns were compared; run it again.")
+           "Where reconstruction and truth differ", _why_equal(known, score))
+
+
+def _why_equal(known: dict[str, Any], score: dict[str, Any]) -> str:
+    if not known:
+        return "This attack was scored before patterns were compared; run it again."
+    if not any(index is not None for index in score["assignment"]):
+        return "No reconstruction was matched to any target."
+    return "Every neuron of the base is on for the reconstruction where it is on for the truth."
 
 
 def flipped_anatomy(run: Run, report: dict[str, Any] | None) -> None:

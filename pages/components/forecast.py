@@ -20,7 +20,8 @@ from pages.components.reading import outcome
 from pages.components.references import Choice, choose_base, choose_victim
 from pages.components.runs import METHOD_NAMES
 
-FINETUNING = ("adaptation", "samples", "selection", "rank", "steps", "optimizer", "adapter_dtype", "layers")
+FINETUNING = ("adaptation", "samples", "selection", "rank", "steps", "learning_rate", "optimizer", "adapter_dtype",
+              "layers")
 LESSER = {"released-only": ("released-only",), "informed": ("informed", "released-only"),
           "oracle": ("oracle", "informed", "released-only")}
 HELP = ("Made before any attack: from counting what the update holds, and from stored results of attacks near this "

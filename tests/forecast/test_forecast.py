@@ -104,6 +104,15 @@ def test_the_same_precision_goes_before_the_other():
     assert "float64" in ask(setting(), records[:1]).place
 
 
+def test_the_learning_rate_counts_after_more_than_one_step():
+    records = [record(0.9, steps=10, learning_rate=3e-4), record(0.3, steps=10, learning_rate=1e-2),
+               record(0.8, learning_rate=1.0)]
+    assert ask(setting(steps=10, learning_rate=2e-4), records).mean == 0.9
+    assert ask(setting(steps=10, learning_rate=1e-2), records).mean == 0.3
+    assert ask(setting(learning_rate=1e-5), records).mean == 0.8
+    assert "learning rate 0.0003" in ask(setting(steps=10, learning_rate=2e-4), records).place
+
+
 def test_full_ranks_are_all_alike():
     assert ask(setting(rank=1000), [record(1.0, rank=784)]).distance == 0
 

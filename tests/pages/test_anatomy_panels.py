@@ -2,7 +2,11 @@
 
 import pytest
 import synthetic
+import torch
 from seen import text
+
+from core.files import write_atomic, write_json, write_tensors
+from core.viz.images import grid_png
 
 
 def titles(app):
@@ -33,6 +37,26 @@ def test_without_truth_nothing_is_compared_with_it(show, runs_root):
     app = show("attack", run=run.id)
     assert "Separated patterns" in titles(app)
     assert "Where reconstruction and truth differ" not in titles(app)
+
+
+def test_an_attack_that_could_not_separate_says_so(show, runs_root):
+    synthetic.finetune(runs_root, samples=2)
+    run = synthetic.attack(runs_root, samples=2, found_by="algebraic")
+    report = run.report()
+    nothing = {"ssim": [0.0] * 2, "psnr": [0.0] * 2, "ncc": [0.0] * 2, "mean_ssim": 0.0, "assignment": [None] * 2,
+               "gate_mismatch": {"layers.0": [None] * 2}}
+    write_json(run.file("report.json"), {**report, "samples": 0, "labels": [], "coefficients": [], "confidence": [],
+                                         "status": "not_separable", "score": {**report["score"], **nothing}})
+    write_tensors(run.file("result.safetensors"), {"x": torch.zeros(1, 0, 1, 28, 28)})
+    write_atomic(run.file("reconstruction.png"), grid_png(torch.zeros(0, 1, 28, 28)))
+    write_tensors(run.file("truth_patterns.safetensors"), {
+        "truth.layers.0": torch.ones(2, 9, dtype=torch.uint8), "found.layers.0": torch.full((2, 9), 255).byte()})
+    seen = text(show("attack", run=run.id))
+    assert "No samples could be separated" in seen
+    assert "No reconstruction was matched to any target" in seen
+    assert "0 of 2 targets" in seen
+    assert seen.count("not found") == 2
+    show("overview")
 
 
 def test_an_attack_that_is_still_running_shows_no_anatomy(show, runs_root):

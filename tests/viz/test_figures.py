@@ -119,6 +119,10 @@ def test_compared_panels_lay_runs_over_one_another():
     assert [(curve.name, curve.y) for curve in panels[0].series] == [("A", [0.4]), ("B", [0.2])]
 
 
+def test_an_attack_that_found_nothing_has_an_empty_grid():
+    assert tiles(grid_png(torch.zeros(0, 1, 28, 28))) == []
+
+
 @pytest.mark.parametrize(("count", "channels", "side"), [(1, 1, 28), (13, 1, 28), (3, 3, 32)])
 def test_tiles_take_a_grid_apart_again(count, channels, side):
     images = torch.rand(count, channels, side, side)
