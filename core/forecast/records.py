@@ -77,7 +77,7 @@ def _attack(folder: str, stamps: tuple[int, ...]) -> tuple[str, str, str, float]
     config, report, status = (_json(Path(folder) / name) for name in ("config.json", "report.json", "status.json"))
     if config.get("kind") != "attack" or status.get("state") != "done" or not report.get("score"):
         return None
-    if report.get("status") in CUT_SHORT or not config.get("finetune") or "/" in config["finetune"]:
+    if report.get("status") in CUT_SHORT or not config.get("finetune"):
         return None
     return config["finetune"], report["method"], report["threat"], report["score"]["mean_ssim"]
 

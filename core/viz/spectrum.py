@@ -47,7 +47,7 @@ def spectrum_chart(report: dict[str, Any] | None) -> Spectrum | None:
     return Spectrum("spectrum", "Spectrum of the update", "singular value, by size", "relative to the largest", layers,
                     samples, "Singular values of each trained layer's update. A step moves the weights along one "
                     "direction a sample, so N values stand above the noise; the gap behind them gives N away. Dashed: "
-                    "the noise that the stored precision makes. The upright line is the N that was used.")
+                    "the noise that the stored precision makes. The upright line stands behind the N of this run.")
 
 
 def _layer(name: str, fact: dict[str, Any]) -> LayerSpectrum:

@@ -88,3 +88,13 @@ def test_files_that_are_not_there_have_no_forecast(show, runs_root):
     field(app, "Adapter folder").set_value("/nowhere").run()
     check(app)
     assert not any(item.label == "Equations a sample" for item in app.metric)
+
+
+def test_knobs_of_other_methods_are_left_out(show, runs_root):
+    synthetic.finetune(runs_root)
+    app = show("attack")
+    names = {widget.label for widget in app.text_input}
+    assert "Candidates (images)" in names
+    field(app, "Method").set_value("algebraic").run()
+    check(app)
+    assert "Candidates (images)" not in {widget.label for widget in app.text_input}
