@@ -1,16 +1,16 @@
 """The algebraic attack: what one step of training gives away, solved for instead of searched for.
 
 Separation first (`core.solvers.algebraic.separation`), then each sample's image from its own equations and signs
-(`core.solvers.algebraic.recovery`). The step size, lr / N for all samples alike, is pooled over the
-samples in a second round: |k_i| = lr / N * |sigma(f(x_i)) - y_i| for a mean loss.
+(`core.solvers.algebraic.recovery`). Nothing but the published files is used. A known learning rate would fix
+each image's scale, but measured at rank 8 the scale that its own programme finds gives the better images.
 """
 
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from core.attacks.ntk import count
@@ -18,20 +18,28 @@ from core.attacks.outcome import Outcome
 from core.diagnostics.algebraic_limits import algebraic_limits
 from core.diagnostics.spectra import spectra
 from core.errors import InputError
+from core.models.mlp import MLP
 from core.monitor import Monitor
 from core.runs.config import AttackConfig
+from core.solvers.algebraic.closed_form import coefficient, single_input
+from core.solvers.algebraic.null_directions import separate_first_layer
 from core.solvers.algebraic.recovery import Estimate, Prior, System, build_system, recover
-from core.solvers.algebraic.separation import MISFIT, Separation, separable, separate, strongest_first
-from core.solvers.algebraic.updates import layer_updates
+from core.solvers.algebraic.separation import (
+    MISFIT,
+    Separation,
+    first_alone,
+    separable,
+    separate,
+    strongest_first,
+)
+from core.solvers.algebraic.updates import LayerUpdate, layer_updates
 from core.solvers.protocol import Status
-from core.threat.model import ThreatModel
-from core.threat.observation import Observation, TrainedWeights
+from core.threat.observation import Observation, TrainedWeights, WeightDelta
 
 CLEAN = 0.05                # of the neurons of a sample: a separation that misreads fewer needs no other N beside it
 SCANNED = 12                # most samples looked for where the spectrum's N does not separate cleanly
 SIGN_WEIGHT = 1000.0        # price of a violated sign beside a prior of 1 a pixel
 DROWNED = 0.1               # relative noise of a sample's measurements from which its image would be a guess
-POOLED_WITHIN = 0.02        # a step size this close to the pooled one is left as it is
 
 
 def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, began: float) -> Outcome:
@@ -46,6 +54,8 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
                          "an adapter saved after training.")
     if why := separable(network, updates):
         return _refused(observation, Status.NOT_SEPARABLE, count(observation)[1], [why])
+    if isinstance(observation, WeightDelta) and updates.get(0) and updates[0].with_bias and count(observation)[0] == 1:
+        return _closed_form(observation, updates[0])
     separation, found_by = find_samples(observation)
     if separation is None:
         return _refused(observation, Status.NOT_SEPARABLE, found_by, algebraic_limits(observation, None, []))
@@ -55,21 +65,25 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
                 f"{timings['separation']:.1f} s.")
     systems = [build_system(network, updates, separation, sample) for sample in range(N)]
     ends = began + config.max_seconds if config.max_seconds else math.inf
-    work = _Work(systems, _prior(config, network), network.image_shape, monitor, ends)
+    work = _Work(systems, _prior(config, network), network.image_shape, monitor, ends,
+                 _only_label(observation))
     clock = time.monotonic()
-    work.round([{} for _ in systems])
-    first = list(work.estimates)
-    known = _coefficients(work, observation.threat, network)
-    if known is not None and not work.over():
-        work.round(known)
+    work.run()
+    if first_alone(network, updates):
+        work.estimates = [_labelled(network, estimate, separation, system, sample) for sample, (estimate, system)
+                          in enumerate(zip(work.estimates, systems, strict=True))]
     timings["images"] = time.monotonic() - clock
-    return _outcome(observation, config, separation, work, first, found_by, timings)
+    return _outcome(observation, config, separation, work, found_by, timings)
 
 
 def find_samples(observation: Observation) -> tuple[Separation | None, str]:
     """The separation and how N was found: the spectrum's N where it separates cleanly, else the N that does best."""
     samples, found_by = count(observation)
     updates = layer_updates(observation)
+
+    if first_alone(observation.network, updates):
+        found = separate_first_layer(updates[0], samples=samples)
+        return (None if found is None else strongest_first(found)), found_by
 
     def tried(N: int) -> Separation | None:
         found = separate(observation.network, updates, samples=N)
@@ -88,12 +102,39 @@ def find_samples(observation: Observation) -> tuple[Separation | None, str]:
     return (None if best is None else strongest_first(best)), found_by
 
 
+def _labelled(network: MLP, estimate: Estimate | None, separation: Separation, system: System,
+              sample: int) -> Estimate | None:
+    """The label of a sample whose step was known up to a factor: from the features of its image."""
+    if estimate is None:
+        return None
+    k = coefficient(network, estimate.x, separation.layers[0].signal[sample], estimate.coefficient)
+    return replace(estimate, coefficient=k, label=int(k > 0))
+
+
+def _closed_form(observation: WeightDelta, update: LayerUpdate) -> Outcome:
+    """One sample and a bias gradient: x = dW_j / db_j, exact (Geiping et al. 2020, proposition 3.1)."""
+    network = observation.network
+    x = single_input(update) + network.input_mean.double().flatten()
+    k = coefficient(network, x, update.B @ update.A[:, -1], 1.0)
+    image = x.clamp(0, 1).view(1, *network.image_shape).float()
+    outside = float((x - x.clamp(0, 1)).abs().max())
+    label, size = torch.tensor([int(k > 0)]), torch.tensor([abs(k)])
+    return Outcome(
+        method="algebraic", reason="One sample with a first-layer bias gradient: its pixels are a quotient.",
+        status=Status.SOLVED, x=image, labels=label, coefficients=torch.tensor([k]),
+        samples_found_by=count(observation)[1], labels_found_by="sign of the sample's step",
+        confidence=[max(0.0, 1 - outside)], residuals={"residual": outside}, limits=[],
+        facts={"spectrum": spectra(observation), "exact": [True], "unknowns": x.numel(), "closed_form": True},
+        tensors={"x": image[None], "labels": label[None], "lam": size[None]})
+
+
 class _Work:
     """The programmes of all samples, on as many cores as there are."""
 
     def __init__(self, systems: list[System], prior: Prior, shape: tuple[int, int, int], monitor: Monitor,
-                 ends: float) -> None:
+                 ends: float, label: int | None) -> None:
         self.systems, self.prior, self.shape, self.monitor, self.ends = systems, prior, shape, monitor, ends
+        self.label = label
         self.estimates: list[Estimate | None] = [None] * len(systems)
         self.done = 0
         self.workers = torch.get_num_threads()  # this run's share of the cores
@@ -101,29 +142,27 @@ class _Work:
     def over(self) -> bool:
         return self.monitor.should_stop() or time.monotonic() >= self.ends
 
-    def round(self, known: list[dict | None]) -> None:
-        """Solve each sample with what is known of it; None leaves it as it is."""
-        chosen = [sample for sample, facts in enumerate(known) if facts is not None]
-        together = max(1, min(self.workers, len(chosen)))
-        torch.set_num_threads(self.workers // together)  # two samples at once beat one on two threads
+    def run(self) -> None:
+        """Solve all samples; those left when the time is over stay None."""
+        together = max(1, min(self.workers, len(self.systems)))
+        torch.set_num_threads(max(1, self.workers // together))  # two samples at once beat one on two threads
         try:
             with ThreadPoolExecutor(max_workers=together) as pool:
-                for sample, estimate in zip(chosen, pool.map(lambda s: self._solve(s, known[s]), chosen), strict=True):
-                    if estimate is not None:
-                        self.estimates[sample] = estimate
+                for sample, estimate in enumerate(pool.map(self._solve, self.systems)):
+                    self.estimates[sample] = estimate
                     self._tell()
         finally:
             torch.set_num_threads(self.workers)
 
-    def _solve(self, sample: int, facts: dict) -> Estimate | None:
+    def _solve(self, system: System) -> Estimate | None:
         if self.over():
             return None
-        return recover(self.systems[sample], self.prior, shape=self.shape, should_stop=self.over, **facts)
+        return recover(system, self.prior, shape=self.shape, label=self.label, should_stop=self.over)
 
     def _tell(self) -> None:
         self.done += 1
         there = [estimate for estimate in self.estimates if estimate is not None]
-        self.monitor.progress(min(self.done, 2 * len(self.systems)), 2 * len(self.systems))
+        self.monitor.progress(self.done, len(self.systems))
         if there:
             self.monitor.record(self.done, residual=max(estimate.residual for estimate in there),
                                 mean_slack=sum(estimate.slack for estimate in there) / len(there),
@@ -131,40 +170,16 @@ class _Work:
             self.monitor.snapshot(self.done, torch.stack([estimate.x for estimate in there]).view(-1, *self.shape))
 
 
-def _prior(config: AttackConfig, network: torch.nn.Module) -> Prior:
+def _only_label(observation: Observation) -> int | None:
+    """A known label of a single sample; of several, nobody knows which is whose."""
+    labels = observation.threat.labels
+    return int(labels[0]) if labels is not None and len(labels) == 1 else None
+
+
+def _prior(config: AttackConfig, network: MLP) -> Prior:
     D = network.input_mean.numel()
     tv, sparsity = (1.0 if weight is None else weight for weight in (config.tv_weight, config.sparsity_weight))
     return Prior(torch.full((D,), sparsity, dtype=torch.float64), tv, config.scale_reward, SIGN_WEIGHT)
-
-
-def _coefficients(work: _Work, threat: ThreatModel, network: torch.nn.Module) -> list[dict | None] | None:
-    """What a second round may take as known: |k_i| from a step size that all samples share. None: nothing new."""
-    there = work.estimates
-    if any(estimate is None for estimate in there):
-        return None
-    images = torch.stack([estimate.x for estimate in there]).view(-1, *work.shape)
-    labels = torch.tensor([estimate.label for estimate in there])
-    found = torch.tensor([abs(estimate.coefficient) for estimate in there], dtype=torch.float64)
-    if threat.coefficients is not None and len(threat.coefficients) == len(there):
-        cost = (found.log()[:, None] - threat.coefficients.abs().clamp(min=1e-300).log()[None]).abs()
-        rows, columns = linear_sum_assignment(cost.numpy())
-        target = threat.coefficients.abs().double()[torch.tensor(columns)[torch.tensor(rows).argsort()]]
-    else:
-        with torch.no_grad():
-            logits = network.to(torch.float64)(images)
-        pull = (torch.sigmoid(logits) - labels).abs().clamp(min=1e-3)
-        if threat.learning_rate is not None and threat.steps == 1:
-            step = torch.tensor(threat.learning_rate / len(there), dtype=torch.float64)
-        elif len(there) == 1:
-            return None
-        else:
-            exact = torch.tensor([estimate.exact for estimate in there])
-            sizes = found / pull
-            step = (sizes[exact] if bool(exact.any()) else sizes).median()
-        target = step * pull
-    return [None if estimate.exact or abs(size / target[index] - 1) < POOLED_WITHIN
-            else {"coefficient": float(target[index]), "label": estimate.label}
-            for index, (estimate, size) in enumerate(zip(there, found, strict=True))]
 
 
 def _refused(observation: Observation, status: Status, found_by: str, sentences: list[str]) -> Outcome:
@@ -180,7 +195,7 @@ REASON = "One step of training leaks each sample's activation patterns: they sep
 
 
 def _outcome(observation: Observation, config: AttackConfig, separation: Separation, work: _Work,
-             first: list[Estimate | None], found_by: str, timings: dict[str, float]) -> Outcome:
+             found_by: str, timings: dict[str, float]) -> Outcome:
     kept = [index for index, estimate in enumerate(work.estimates) if estimate is not None]
     there: list[Estimate] = [work.estimates[index] for index in kept]
     if not there:
@@ -197,7 +212,7 @@ def _outcome(observation: Observation, config: AttackConfig, separation: Separat
         status = Status.STOPPED if work.monitor.should_stop() else Status.TIME_LIMIT
     elif any(estimate.contradictory for estimate in there):
         status = Status.CONTRADICTORY
-    trust = [_confidence(first[index], estimate, float(noise[index]), float(misfit[index]))
+    trust = [_confidence(estimate, float(noise[index]), float(misfit[index]))
              for index, estimate in zip(kept, there, strict=True)]
     return Outcome(
         method="algebraic", reason=REASON, status=status, x=x, labels=labels, coefficients=k,
@@ -220,13 +235,13 @@ def _outcome(observation: Observation, config: AttackConfig, separation: Separat
                     for level, layer in separation.layers.items()}})
 
 
-def _confidence(first: Estimate, last: Estimate, noise: float, misfit: float) -> float:
+def _confidence(estimate: Estimate, noise: float, misfit: float) -> float:
     """In [0, 1]: how little the image depends on the prior, as far as equations and patterns can be trusted.
 
     An image that the equations determine is the same whatever the prior; elsewhere the correlation
     between the image under the prior alone and the one with its scale settled tells how far it is free.
     """
-    agreement = 1.0 if last.exact else _correlation(last.unscaled, last.x)
+    agreement = 1.0 if estimate.exact else _correlation(estimate.unscaled, estimate.x)
     return max(0.0, agreement) * (1 - min(1.0, misfit)) * (1 - min(1.0, noise / DROWNED))
 
 

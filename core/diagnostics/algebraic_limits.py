@@ -47,8 +47,8 @@ def _blur(separation: Separation) -> list[str]:
     worst = float(separation.misfit.max())
     if worst < BLURRED:
         return []
-    return [f"{worst:.0%} of the neurons of one sample read neither on nor off: they switched during the fine-tuning, or "
-            "rounding blurs them. They have no vote."]
+    return [f"{worst:.0%} of the neurons of one sample read neither on nor off: they switched during the "
+            "fine-tuning, or rounding blurs them. They have no vote."]
 
 
 def _contradictions(estimates: list[Estimate]) -> list[str]:

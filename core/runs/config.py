@@ -167,14 +167,16 @@ class AttackConfig(RunConfig):
     lambda_weight: float = knob(5.0, help="kkt: weight of the penalty on multipliers below the least.", ge=0.0, le=1e4,
                                 group="expert", source="Haim et al. 2022: 5")
     box_weight: float = knob(1.0, help="Weight of the penalty on pixels outside [0, 1].", ge=0.0, le=1e4)
-    tv_weight: float | None = knob(None, help="Weight of the total variation of an image. Empty: 0.001 where the first "
-                                   "adapter's rank is below the number of pixels, else 0.", ge=0.0, le=10.0)
-    sparsity_weight: float | None = knob(None, help="Weight of the sum of an image's pixels. Empty: 0.001 where the "
-                                         "first adapter's rank is below the number of pixels, else 0.", ge=0.0,
+    tv_weight: float | None = knob(None, help="Weight of the total variation of an image. Empty: 1 for algebraic; for "
+                                   "ntk 0.001 where the first adapter's rank is below the number of pixels, else 0.", ge=0.0, le=10.0)
+    sparsity_weight: float | None = knob(None, help="Weight of the sum of an image's pixels. Empty: 1 for "
+                                         "algebraic; for ntk 0.001 where the first adapter's rank is below the "
+                                         "number of pixels, else 0.", ge=0.0,
                                          le=10.0)
-    scale_reward: float = knob(
-        0.7, help="algebraic: reward for a sample's brightness scale, as a share of what the prior charges for it; 0 "
-        "shrinks images, above 1 they saturate.", ge=0.0, le=3.0, group="expert")
+    scale_reward: float | None = knob(
+        None, help="algebraic: reward for a sample's brightness scale, as a share of what the prior charges for it; 0 "
+        "shrinks images, above 1 they saturate. Empty: 0.6 at rank 1, towards 1 with more equations.", ge=0.0, le=3.0,
+        group="expert")
     search: Literal["row-space", "pixels"] = knob(
         "row-space", help="row-space: only images that the first layer's update allows, or for kkt its span above the "
         "noise of its initialisation: few unknowns and no stiff directions. pixels: every pixel alone.")

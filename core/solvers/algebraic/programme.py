@@ -187,7 +187,7 @@ def solve_programme(problem: Programme, *, tolerance: float, most: int = 80,
     state = _State(problem)
     converged, iterations = False, 0
     best = (math.inf, state.v)
-    for iterations in range(most):
+    while iterations < most:
         mu, rest = state.mu(), float(state.stationarity().abs().max())
         if not math.isfinite(mu + rest):
             break
@@ -206,6 +206,7 @@ def solve_programme(problem: Programme, *, tolerance: float, most: int = 80,
         ahead = float(torch.cat([pair.after(reach) for pair in state.pairs]).mean())
         state.newton(mu * min(1.0, ahead / mu) ** 3, corrected=True)
         state.advance()
+        iterations += 1
     v = state.v if converged else best[1]
     slack = float((-(problem.G @ v + problem.g)).clamp(min=0).sum())
     return Solution(v, slack, state.low.dual[:-1], iterations, converged)

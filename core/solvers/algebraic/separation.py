@@ -51,14 +51,21 @@ class Separation:
         return torch.stack([layer.misfit for layer in self.layers.values()]).max(0).values
 
 
+def first_alone(network: MLP, updates: dict[int, LayerUpdate]) -> bool:
+    """Only the first of several hidden layers has an update: null directions are left."""
+    return len(network.layers) > 2 and not any(level in updates for level in range(1, len(network.layers) - 1))
+
+
 def separable(network: MLP, updates: dict[int, LayerUpdate]) -> str | None:
-    """None where `separate` applies, else why not, in one sentence."""
+    """None where a separation applies, else why not, in one sentence."""
     last = len(network.layers) - 2
+    if 0 not in updates:
+        return "layers.0 has no update, so nothing linear in the pixels was released."
+    if first_alone(network, updates):
+        return None
     if last not in updates:
         return (f"layers.{last} has no update: without it the signals behind the gates of lower layers are unknown, so "
                 "their patterns cannot be read.")
-    if 0 not in updates:
-        return "layers.0 has no update, so nothing linear in the pixels was released."
     missing = [level for level in range(last) if level not in updates]
     if missing:
         return f"layers.{missing[0]} has no update, so the patterns below it cannot be read."
