@@ -113,6 +113,7 @@ def test_journey(page):
     expect(page.get_by_role("heading", name="Fine-tune")).to_be_visible()
     fill(page, "Name", "Two digits")
     fill(page, "Rank r", "64")
+    expect(page.get_by_text("128 of 784")).to_be_visible()  # the forecast follows what is typed
     page.get_by_role("button", name="Start fine-tuning").click()
     state(page, "done")
     expect(page.get_by_text("Visibility of each private sample")).to_be_visible()
@@ -120,6 +121,10 @@ def test_journey(page):
 
     # Attack: long enough to watch; the time limit ends it.
     page.get_by_role("button", name="Attack this adapter").click()
+    page.get_by_role("combobox", name="Method").click()
+    page.get_by_role("option", name="ntk").click()
+    expect(page.get_by_label("Candidates (images)", exact=True)).to_have_count(0)  # a knob of another method
+    expect(page.get_by_text("Equations a sample")).to_be_visible()
     fill(page, "Name", "Watched")
     fill(page, "Restarts R", "2")
     fill(page, "Iterations (steps)", "1e5")
