@@ -15,7 +15,8 @@ DEMO: dict[str, tuple[RunConfig, str]] = {
     "demo-base": (PretrainConfig(name="Demo base: 500 digits"), "pretraining a base on 500 real digits"),
     "demo-finetune": (FinetuneConfig(name="Demo victim: 2 private digits", base="demo-base", seed=1),
                       "fine-tuning it with LoRA on 2 private digits"),
-    "demo-informed": (AttackConfig(name="Demo attack, informed", finetune="demo-finetune", seed=1),
+    "demo-informed": (AttackConfig(name="Demo attack, informed", finetune="demo-finetune", seed=1,
+                                   method="ntk"),  # a search: people watch its images form
                       "reconstructing them from the adapter, labels known"),
     "demo-released-only": (AttackConfig(name="Demo attack, released files only", finetune="demo-finetune", seed=2,
                                         threat="released-only"),

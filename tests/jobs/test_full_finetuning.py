@@ -16,7 +16,7 @@ from core.runs.recorder import Recorder
 from core.runs.store import RunStore
 
 FULL = {"base": "base", "adaptation": "full", "device": "cpu", "seed": 3}
-FAST = {"iterations": 800, "restarts": 6, "record_every": 100, "device": "cpu"}
+FAST = {"method": "ntk", "iterations": 800, "restarts": 6, "record_every": 100, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
