@@ -14,7 +14,7 @@ def single_input(update: LayerUpdate) -> Tensor:
 
     z = dW^T db / |db|^2: each row is dW_j / db_j, averaged with the weights that rounding asks for.
     """
-    bias = update.B @ update.A[:, -1]                    # dW | db = B A, with A the singular vectors
+    bias = update.B @ update.A[:, -1]                    # dW | db = B A
     return (update.A[:, :-1].T @ (update.B.T @ bias)) / bias.square().sum()
 
 

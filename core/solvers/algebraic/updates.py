@@ -1,8 +1,7 @@
 """Updates of a layer in one form, whatever was released: B = sum_i k_i e_i (A h_i)^T plus noise.
 
-For an adapter, B and A are its factors. A full weight change dW is put into the same form through
-its singular vectors, dW V = sum_i k_i e_i (V^T h_i)^T, which loses nothing that its rank carries; a
-change of the bias is the column of the constant input 1.
+For an adapter, B and A are its factors. A full weight change dW is B with A the identity: what a sample
+measures is then k_i h_i itself, every pixel. A change of the bias is the column of the constant input 1.
 """
 
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from torch import Tensor
 
 from core.threat.observation import AdapterDelta, WeightDelta
 
-KEPT = 128  # singular directions kept of a full weight change: more than samples can be separated
-
 
 @dataclass(frozen=True)
 class LayerUpdate:
@@ -22,7 +19,6 @@ class LayerUpdate:
     B: Tensor             # [n_out, r]
     A: Tensor             # [r, n_in] or [r, n_in + 1]
     with_bias: bool
-    complete: bool        # A misses no direction that the samples' inputs have
     precision: float      # relative rounding of a stored entry
     floor: float          # spectral norm that rounding alone may have, whatever B is
 
@@ -42,15 +38,14 @@ def layer_updates(observation: AdapterDelta | WeightDelta) -> dict[int, LayerUpd
         if bool(factors.B.any()):
             A = factors.A.detach().cpu().double()
             found[_level(name)] = LayerUpdate(factors.B.detach().cpu().double() / factors.scaling, A, False,
-                                              A.shape[0] >= A.shape[1], torch.finfo(factors.B.dtype).eps, 0.0)
+                                              torch.finfo(factors.B.dtype).eps, 0.0)
     return found
 
 
 def _full(observation: WeightDelta, name: str) -> LayerUpdate:
     matrix = observation.matrix(name).detach().cpu().double()
-    _, _, Vh = torch.linalg.svd(matrix, full_matrices=False)
-    V = Vh[:KEPT].T
-    return LayerUpdate(matrix @ V, V.T, name in observation.biases, True, 0.0, observation.noise.get(name, 0.0))
+    everything = torch.eye(matrix.shape[1], dtype=torch.float64)
+    return LayerUpdate(matrix, everything, name in observation.biases, 0.0, observation.noise.get(name, 0.0))
 
 
 def _level(name: str) -> int:
