@@ -123,10 +123,11 @@ def pivot_rows(space: Coordinates, weight: Tensor) -> Tensor | None:
     None where no N rows are independent.
     """
     left = space.M * (weight / space.noise.clamp(min=1e-300))[:, None]
+    rounding = 1e-13 * float(left.norm(dim=1).max())
     chosen = []
     for _ in range(space.M.shape[1]):
         row = int(left.square().sum(1).argmax())
-        if row in chosen or float(left[row].norm()) == 0:
+        if row in chosen or float(left[row].norm()) <= rounding:
             return None
         chosen.append(row)
         direction = left[row] / left[row].norm().clamp(min=1e-300)
