@@ -2,7 +2,6 @@
 
 import copy
 
-import torch
 from torch import Tensor
 
 from core.models.mlp import MLP, tangent_features

@@ -141,7 +141,7 @@ class _State:
         self.theta = 1 / (self.sign.primal / self.sign.dual + self.slack.primal / self.slack.dual)
         self.theta_tv = 4 / (self.up.primal / self.up.dual + self.down.primal / self.down.dual)
         # A constraint of no weight costs as much as any other: left out here, it still counts in every residual.
-        active = self.theta > NEGLIGIBLE * self.theta.max()
+        active = self.theta > (NEGLIGIBLE * float(self.theta.max()) if len(self.theta) else 0.0)
         G = self.problem.G[active]
         H = self.Q + G.T @ (self.theta[active, None] * G)
         diagonal = self.low.dual / self.low.primal

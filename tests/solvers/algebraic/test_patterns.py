@@ -86,7 +86,7 @@ def test_dependent_rows_give_no_pivots():
 def test_blurred_copies_and_sums_of_words_do_not_count_as_others():
     space, d, g = mixed(2)
     q = torch.linalg.lstsq(space.M, (d * g).T).solution.T           # [2, 2], the true directions
-    words = Words(torch.stack([q[0], q[0] * (1 + 1e-9), q[1], q[0] + q[1]]), torch.tensor([0.0, 0.0, 0.01, 0.02]).double(),
-                  torch.full((4,), NEURONS))
+    words = Words(torch.stack([q[0], q[0] * (1 + 1e-9), q[1], q[0] + q[1]]),
+                  torch.tensor([0.0, 0.0, 0.01, 0.02]).double(), torch.full((4,), NEURONS))
     assert independent(space, g, words, 3, most=0.2).tolist() == [0, 2]
     assert independent(space, g, words, 2, most=0.005).tolist() == [0]
