@@ -22,6 +22,7 @@ from core.models.mlp import MLP
 from core.monitor import Monitor
 from core.runs.config import AttackConfig
 from core.solvers.algebraic.closed_form import coefficient, single_input
+from core.solvers.algebraic.drift import has_drifted
 from core.solvers.algebraic.null_directions import separate_first_layer
 from core.solvers.algebraic.recovery import Estimate, Prior, System, build_system, recover
 from core.solvers.algebraic.separation import (
@@ -63,7 +64,8 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     N = len(separation.layers[0].on)
     monitor.log(f"Threat {observation.threat.level}. {found_by} Patterns of {N} samples separated in "
                 f"{timings['separation']:.1f} s.")
-    systems = [build_system(network, updates, separation, sample) for sample in range(N)]
+    drifted = has_drifted(updates[0], separation, steps=observation.threat.steps)
+    systems = [build_system(network, updates, separation, sample, drifted=drifted) for sample in range(N)]
     ends = began + config.max_seconds if config.max_seconds else math.inf
     work = _Work(systems, _prior(config, network), network.image_shape, monitor, ends,
                  _only_label(observation))
@@ -73,7 +75,7 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
         work.estimates = [_labelled(network, estimate, separation, system, sample) for sample, (estimate, system)
                           in enumerate(zip(work.estimates, systems, strict=True))]
     timings["images"] = time.monotonic() - clock
-    return _outcome(observation, config, separation, work, found_by, timings)
+    return _outcome(observation, separation, work, found_by, timings, drifted)
 
 
 def find_samples(observation: Observation) -> tuple[Separation | None, str]:
@@ -194,8 +196,8 @@ def _refused(observation: Observation, status: Status, found_by: str, sentences:
 REASON = "One step of training leaks each sample's activation patterns: they separate, and the rest is linear."
 
 
-def _outcome(observation: Observation, config: AttackConfig, separation: Separation, work: _Work,
-             found_by: str, timings: dict[str, float]) -> Outcome:
+def _outcome(observation: Observation, separation: Separation, work: _Work, found_by: str,
+             timings: dict[str, float], drifted: bool) -> Outcome:
     kept = [index for index, estimate in enumerate(work.estimates) if estimate is not None]
     there: list[Estimate] = [work.estimates[index] for index in kept]
     if not there:
@@ -220,13 +222,14 @@ def _outcome(observation: Observation, config: AttackConfig, separation: Separat
         labels_found_by="sign of each sample's step: with the other sign no image meets its equations and signs",
         confidence=trust, residuals={"residual": max(estimate.residual for estimate in there),
                                      "misfit": float(misfit.max())},
-        limits=algebraic_limits(observation, separation, there),
+        limits=algebraic_limits(observation, separation, there, drifted=drifted),
         facts={"spectrum": spectra(observation),
                "separation": {"misfit": misfit.tolist(), "certain": {
                    f"layers.{level}": layer.certain.double().mean(1).tolist()
                    for level, layer in separation.layers.items()}},
                "equations": len(work.systems[0].E), "signs": len(work.systems[0].G), "unknowns": x[0].numel(),
-               "exact": [estimate.exact for estimate in there], "slack": [estimate.slack for estimate in there],
+               "exact": [estimate.exact for estimate in there], "drifted": drifted,
+               "slack": [estimate.slack for estimate in there],
                "free": [estimate.free for estimate in there], "noise": noise[kept].tolist(), "timings": timings},
         tensors={"x": x[None], "labels": labels[None], "lam": k.abs()[None],
                  **{f"patterns.layers.{level}": layer.on[kept].to(torch.uint8)

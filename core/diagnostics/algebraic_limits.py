@@ -6,15 +6,18 @@ from core.solvers.algebraic.separation import Separation
 from core.threat.observation import AdapterDelta, WeightDelta
 from core.threat.spectrum import count_samples, signal
 
+DRIFTED = ("The adapter's A moved visibly while fine-tuning (many or large steps), so part of the first layer's "
+           "measurements was left out and the rest taken with tolerance.")
 BLURRED = 0.01   # share of the neurons that read neither on nor off
 
 
 def algebraic_limits(observation: AdapterDelta | WeightDelta, separation: Separation | None,
-                     estimates: list[Estimate]) -> list[str]:
+                     estimates: list[Estimate], *, drifted: bool = False) -> list[str]:
     """Sentences for the report; empty where nothing is in the way. Never looks at the truth."""
     if separation is None:
         return _inseparable(observation)
-    return [*_rank(observation, estimates), *_blur(separation), *_contradictions(estimates)]
+    return [*_rank(observation, estimates), *_blur(separation), *_contradictions(estimates),
+            *([DRIFTED] if drifted else [])]
 
 
 def _inseparable(observation: AdapterDelta | WeightDelta) -> list[str]:

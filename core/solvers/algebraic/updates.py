@@ -21,6 +21,7 @@ class LayerUpdate:
     with_bias: bool
     precision: float      # relative rounding of a stored entry
     floor: float          # spectral norm that rounding alone may have, whatever B is
+    scaling: float        # of an adapter, whose A is trained too; 0 where A is no factor but the identity
 
     def right(self, h: Tensor) -> Tensor:
         """A (h, 1) for inputs [..., n_in]: [..., r]."""
@@ -38,14 +39,15 @@ def layer_updates(observation: AdapterDelta | WeightDelta) -> dict[int, LayerUpd
         if bool(factors.B.any()):
             A = factors.A.detach().cpu().double()
             found[_level(name)] = LayerUpdate(factors.B.detach().cpu().double() / factors.scaling, A, False,
-                                              torch.finfo(factors.B.dtype).eps, 0.0)
+                                              torch.finfo(factors.B.dtype).eps, 0.0,
+                                              factors.scaling)
     return found
 
 
 def _full(observation: WeightDelta, name: str) -> LayerUpdate:
     matrix = observation.matrix(name).detach().cpu().double()
     everything = torch.eye(matrix.shape[1], dtype=torch.float64)
-    return LayerUpdate(matrix, everything, name in observation.biases, 0.0, observation.noise.get(name, 0.0))
+    return LayerUpdate(matrix, everything, name in observation.biases, 0.0, observation.noise.get(name, 0.0), 0.0)
 
 
 def _level(name: str) -> int:
