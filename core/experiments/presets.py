@@ -16,7 +16,7 @@ class Preset:
     title: str
     note: str
     x: str                             # "rank" or "steps"
-    method: str                        # "ntk" or "kkt"
+    method: str                        # of every attack
     sizes: dict[str, dict[str, Any]]   # "small" and "full", each a grid
 
 
@@ -51,4 +51,13 @@ PRESETS: dict[str, Preset] = {
             "full": {"ranks": [1, 2, 4, 8, 16, 32, 64, 128, 1000], "steps": [1, 10, 100], "samples": [2], "repeats": 3,
                      "coefficients": ["free", "known"], "features": ["base"], "learning_rate": 1e-5, "restarts": 16,
                      "iterations": 1500}}),
+    "algebraic-ranks": Preset(
+        "Algebraic attack by rank",
+        "What patterns and equations give back at each rank. Beside it: gradient matching (B, by rank).",
+        "rank", "algebraic", {
+            "small": {"ranks": [2, 8, 64], "steps": [1, 10], "samples": [2], "repeats": 2, "coefficients": ["free"],
+                      "features": ["base"], "learning_rate": 1e-5, "restarts": 1, "iterations": 1},
+            "full": {"ranks": [2, 4, 8, 16, 32, 64, 128, 1000], "steps": [1, 10, 100], "samples": [2], "repeats": 3,
+                     "coefficients": ["free"], "features": ["base"], "learning_rate": 1e-5, "restarts": 1,
+                     "iterations": 1}}),
 }

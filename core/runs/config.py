@@ -192,9 +192,10 @@ class ExperimentConfig(RunConfig):
     """Fine-tune and attack over a preset grid, one run after another, into one table and plot."""
 
     kind: Literal["experiment"] = "experiment"
-    preset: Literal["compose-rank", "ntk-steps", "ntk-ranks"] = knob(
+    preset: Literal["compose-rank", "ntk-steps", "ntk-ranks", "algebraic-ranks"] = knob(
         "ntk-steps", help="The grid. compose-rank: train to near-stationarity, compose W0 + BA, KKT attack, by rank. "
-        "ntk-steps: NTK attack by the number T of steps. ntk-ranks: NTK attack by rank.")
+        "ntk-steps: NTK attack by the number T of steps. ntk-ranks: NTK attack by rank. "
+        "algebraic-ranks: algebraic attack by rank.")
     size: Literal["small", "full"] = knob("small", help="small: minutes on two cores. full: the whole grid, hours.")
     base: str = knob(help="Base checkpoint of every fine-tuning: the id of a pretraining run, or the path of a "
                      ".safetensors or .pth file.", min_length=1)

@@ -19,13 +19,16 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "attack": {
         "Demo": {},
-        "Quick look": {"restarts": 4, "iterations": 300},
-        "As published": {"optimizer": "sgd", "lr_x": 0.03052, "lr_schedule": "constant", "relu_alpha_start": 149.87,
+        "Algebraic": {"method": "algebraic"},
+        "Gradient matching": {"method": "ntk"},
+        "Quick look": {"method": "ntk", "restarts": 4, "iterations": 300},
+        "As published": {"method": "ntk", "optimizer": "sgd", "lr_x": 0.03052, "lr_schedule": "constant", "relu_alpha_start": 149.87,
                          "relu_alpha_end": 149.87, "init_scale": 0.03498, "search": "pixels", "whitening": 0.0,
                          "tv_weight": 0.0, "sparsity_weight": 0.0, "iterations": 50_000},
     },
 }
-SHORT = {"compose-rank": "A: compose", "ntk-steps": "B: steps", "ntk-ranks": "B: ranks"}
+SHORT = {"compose-rank": "A: compose", "ntk-steps": "B: steps", "ntk-ranks": "B: ranks",
+         "algebraic-ranks": "Algebraic: ranks"}
 GRIDS = {(name, size): f"{SHORT[name]}{', full' if size == 'full' else ''}"
          for size in SIZES for name in experiments.PRESETS}
 PRESETS["experiment"] = {label: {"preset": name, "size": size} for (name, size), label in GRIDS.items()}
@@ -37,7 +40,9 @@ NOTES = {
     ("finetune", "Rank 8"): "One SGD step through rank 8, as most people would publish it.",
     ("finetune", "All weights"): "One SGD step without LoRA: the whole tuned network is released.",
     ("finetune", "NTK, T = 100"): "A hundred small steps: do the features stay frozen?",
-    ("attack", "Demo"): "Adam, 16 restarts: about a minute on two cores.",
+    ("attack", "Demo"): "Looks at the update and takes the attack that suits it.",
+    ("attack", "Algebraic"): "Patterns, equations and signs of each sample: seconds a sample, exact from rank 128 on.",
+    ("attack", "Gradient matching"): "Adam, 16 restarts: about a minute on two cores, and images to watch.",
     ("attack", "Quick look"): "A few hundred steps, to see images begin to form.",
     ("attack", "As published"): "SGD with momentum, plain residuals and a fixed α of 149.87, as in Haim et al. 2022.",
     **{("experiment", label): f"{experiments.PRESETS[name].note} {SIZES[size]}"

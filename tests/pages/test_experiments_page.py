@@ -84,7 +84,7 @@ def test_a_bad_axis_is_named_and_nothing_starts(show, runs_root, queued, value, 
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "stopping", "stopped", "failed", "interrupted", "done"])
-@pytest.mark.parametrize("preset", ["compose-rank", "ntk-steps", "ntk-ranks"])
+@pytest.mark.parametrize("preset", ["compose-rank", "ntk-steps", "ntk-ranks", "algebraic-ranks"])
 def test_an_experiment_in_every_state(show, runs_root, state, preset):
     app = show("experiments", run=synthetic.experiment(runs_root, state=state, preset=preset).id)
     assert len(app.get("plotly_chart")) == (0 if state == "pending" else 2)
