@@ -22,9 +22,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "Algebraic": {"method": "algebraic"},
         "Gradient matching": {"method": "ntk"},
         "Quick look": {"method": "ntk", "restarts": 4, "iterations": 300},
-        "As published": {"method": "ntk", "optimizer": "sgd", "lr_x": 0.03052, "lr_schedule": "constant", "relu_alpha_start": 149.87,
-                         "relu_alpha_end": 149.87, "init_scale": 0.03498, "search": "pixels", "whitening": 0.0,
-                         "tv_weight": 0.0, "sparsity_weight": 0.0, "iterations": 50_000},
+        "As published": {"method": "ntk", "optimizer": "sgd", "lr_x": 0.03052, "lr_schedule": "constant",
+                         "relu_alpha_start": 149.87, "relu_alpha_end": 149.87, "init_scale": 0.03498,
+                         "search": "pixels", "whitening": 0.0, "tv_weight": 0.0, "sparsity_weight": 0.0,
+                         "iterations": 50_000},
     },
 }
 SHORT = {"compose-rank": "A: compose", "ntk-steps": "B: steps", "ntk-ranks": "B: ranks",
