@@ -17,7 +17,7 @@ TRUTH = "truth, never seen by the attack"
 
 def tile_size(count: int) -> int:
     """Display width in pixels, a multiple of 28, so that `count` pictures fit a row or two."""
-    return next((size for most, size in ((2, 168), (4, 140), (10, 112), (40, 84)) if count <= most), 56)
+    return next((size for most, size in ((2, 168), (3, 140), (10, 112), (40, 84)) if count <= most), 56)
 
 
 def img(png: bytes, alt: str, size: int) -> str:
