@@ -101,7 +101,8 @@ def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Sepa
         if reading is not None or alone:
             update = updates[level]
             measured = reading.measured[sample] if reading is not None else update.B[0]
-            noise = float(reading.noise[sample]) if reading is not None else 0.0
+            rounding = update.precision / 4 * float(measured.norm()) + update.floor  # of the output layer's one row
+            noise = float(reading.noise[sample]) if reading is not None else rounding / math.sqrt(len(measured))
             size = measured.norm() / math.sqrt(len(measured))
             A = update.A[:, :-1] if update.with_bias else update.A
             constant = update.A[:, -1] if update.with_bias else torch.zeros(len(A), dtype=A.dtype)

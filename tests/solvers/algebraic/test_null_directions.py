@@ -34,7 +34,7 @@ def test_without_zeros_there_is_nothing_to_find():
     generator = torch.Generator().manual_seed(0)
     B = torch.randn(80, 3, generator=generator, dtype=torch.float64) @ torch.randn(
         3, 16, generator=generator, dtype=torch.float64)
-    update = LayerUpdate(B, torch.eye(16).double(), False, 1e-16, 0.0)
+    update = LayerUpdate(B, torch.eye(16).double(), False, 1e-16, 0.0, 1.0)
     assert separate_first_layer(update, samples=3) is None
     assert separate_first_layer(update, samples=17) is None
     assert separate_first_layer(update, samples=0) is None

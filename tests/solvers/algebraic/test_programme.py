@@ -1,6 +1,7 @@
 """The interior point method against HiGHS on the same programme written out, and against its optimality conditions."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_a_tighter_tolerance_is_never_worse():
     problem = programme(wrong=3)
     found = [solve_programme(problem, tolerance=tolerance) for tolerance in (1e-1, 1e-3, 1e-5, 1e-7)]
     values = [value(problem, solution.v) for solution in found]
-    assert all(after < before + 1e-9 for before, after in zip(values, values[1:], strict=False))
+    assert all(after < before + 1e-9 for before, after in pairwise(values))
     iterations = [solution.iterations for solution in found]
     assert iterations == sorted(iterations)
     assert iterations[-1] < 40
