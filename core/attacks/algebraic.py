@@ -38,7 +38,7 @@ from core.solvers.protocol import Status
 from core.threat.observation import Observation, TrainedWeights, WeightDelta
 
 CLEAN = 0.05                # of the neurons of a sample: a separation that misreads fewer needs no other N beside it
-SCANNED = 12                # most samples looked for where the spectrum's N does not separate cleanly
+SCANNED = 10                # most samples looked for where the spectrum's N does not separate cleanly
 SIGN_WEIGHT = 1000.0        # price of a violated sign beside a prior of 1 a pixel
 DROWNED = 0.1               # relative noise of a sample's measurements from which its image would be a guess
 

@@ -21,7 +21,7 @@ from torch import Tensor
 MOST_SAMPLES = 18     # 2^18 words and 1,000 rows: seconds
 SIGMAS = 6.0          # of noise, within which a reading counts as 0 or 1
 CHUNK = 1 << 14
-PIVOT_SETS = 16
+PIVOT_SETS = 8
 SAME = 0.01           # of the neurons: words that differ in fewer are one word, blurred
 
 
