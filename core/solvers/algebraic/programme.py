@@ -34,6 +34,8 @@ class Programme:
     cost: Tensor          # [D + 1], linear
     tv: float
     shape: tuple[int, int, int]
+    precision: Tensor | None = None   # [D, D], of 1/2 (x - mean)^T precision (x - mean); None is no such term
+    mean: Tensor | None = None        # [D]
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,9 @@ class _State:
         self.v[D] = 1.0
         self.Q = problem.E.T @ (problem.weights[:, None] * problem.E)
         self.q = problem.cost - problem.E.T @ (problem.weights * problem.b)
+        if problem.precision is not None:
+            self.Q[:D, :D] += problem.precision
+            self.q[:D] -= problem.precision @ problem.mean
         margin = problem.G @ self.v + problem.g
         slack = (-margin).clamp(min=0) + 0.1
         half = torch.full_like(problem.g, problem.sign_weight / 2)

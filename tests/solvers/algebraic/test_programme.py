@@ -161,3 +161,23 @@ def test_a_stop_gives_the_best_iterate_so_far():
     assert (solution.converged, solution.iterations) == (False, 4)
     assert bool(solution.v.isfinite().all())
     assert not solve_programme(problem, tolerance=1e-8, most=3).converged
+
+
+def test_a_gaussian_prior_decides_where_the_equations_leave_pixels_open():
+    problem = programme(equations=20, signs=1)
+    mean = 0.25 + 0.5 * torch.rand(D, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    near = torch.cat([0.9 * mean + 0.05, torch.tensor([1.3]).double()])
+    problem = replace(problem, b=problem.E @ near)
+    precise = replace(problem, cost=torch.zeros(D + 1).double(), tv=0.0, sign_weight=1e-6, mean=mean,
+                      precision=torch.eye(D, dtype=torch.float64))
+    found = solve_programme(precise, tolerance=1e-8)
+    assert found.converged
+    # Least squares from the mean under the equations, over x and the free t; no bound is active.
+    E = problem.E
+    kernel = torch.linalg.svd(E)[2][20:].T
+    start = torch.linalg.lstsq(E, problem.b[:, None], driver="gelsd").solution[:, 0]
+    pixels = kernel[:D]
+    expected = start + kernel @ torch.linalg.lstsq(pixels, (mean - start[:D])[:, None], driver="gelsd").solution[:, 0]
+    assert float(expected[:D].min()) > 0
+    assert float(expected[:D].max()) < 1
+    assert torch.allclose(found.x, expected[:D], atol=1e-3)
