@@ -16,7 +16,7 @@ def algebraic_limits(observation: AdapterDelta | WeightDelta, separation: Separa
     """Sentences for the report; empty where nothing is in the way. Never looks at the truth."""
     if separation is None:
         return _inseparable(observation)
-    return [*_rank(observation, estimates), *_blur(separation), *_contradictions(estimates),
+    return [*_rank(estimates), *_blur(separation), *_contradictions(estimates),
             *([DRIFTED] if drifted else [])]
 
 
@@ -35,7 +35,7 @@ def _inseparable(observation: AdapterDelta | WeightDelta) -> list[str]:
             "or the base is not the one that was fine-tuned. Gradient matching (method ntk) asks for less."]
 
 
-def _rank(observation: AdapterDelta | WeightDelta, estimates: list[Estimate]) -> list[str]:
+def _rank(estimates: list[Estimate]) -> list[str]:
     open_ = [index for index, estimate in enumerate(estimates, 1) if not estimate.exact]
     if not open_:
         return []

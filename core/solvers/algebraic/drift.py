@@ -11,9 +11,8 @@ against A x_i = v_i / k_i. k_i and |x| are known only roughly here, which is eno
 from torch import Tensor
 
 from core.solvers.algebraic.separation import Separation
-from core.solvers.algebraic.updates import LayerUpdate
+from core.solvers.algebraic.updates import TYPICAL, LayerUpdate
 
-TYPICAL = 0.3       # size of a centred pixel
 STILL = 0.3         # relative change below which A counts as it was
 BLURRED = 100.0     # times the stored precision: a noisier update than that had more than one step
 

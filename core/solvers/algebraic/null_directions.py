@@ -39,7 +39,7 @@ def separate_first_layer(update: LayerUpdate, *, samples: int) -> Separation | N
     noise = (variance * torch.linalg.pinv(u @ u.T).diagonal().clamp(min=0)).sqrt()
     certain = (u.abs() > 4 * _threshold(space, q)) | (zero & (space.M.norm(dim=1) > 4 * space.noise))
     misfit = torch.zeros(samples, dtype=torch.float64)
-    return Separation({0: LayerReading(~zero, certain, u, w, noise, misfit, (~zero).double())})
+    return Separation({0: LayerReading(~zero, certain, u, w, noise, misfit)})
 
 
 def _threshold(space: Coordinates, q: Tensor) -> Tensor:

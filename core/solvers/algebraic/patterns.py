@@ -64,7 +64,7 @@ def binary_directions(space: Coordinates, g: Tensor, *, pivots: Tensor, keep: in
         bits = (numbers[:, None] >> torch.arange(N)) & 1
         q = (bits * g[pivots]) @ inverse.T                              # [C, N]
         best.append(_judge(space, g, q, amplified, keep, tolerance))
-    words = _best([*best], keep)
+    words = _best(best, keep)
     # Fitted to all rows a direction no longer carries the errors of its pivots.
     one = torch.ones_like(amplified)
     return _best([words, _judge(space, g, _fitted(space, g, words.q), one, keep, tolerance)], keep)

@@ -22,14 +22,13 @@ from torch import Tensor
 from core.models.mlp import MLP
 from core.solvers.algebraic.programme import Programme, Solution, solve_programme, variation
 from core.solvers.algebraic.separation import Separation
-from core.solvers.algebraic.updates import LayerUpdate
+from core.solvers.algebraic.updates import TYPICAL, LayerUpdate
 
 HARDEST = 1e6        # weight of an equality whose noise is nil, beside a prior of about 1 a pixel
 ARITHMETIC = 3e-7    # relative error of float32 sums in the fine-tuning itself
 DRIFT = 0.002        # relative error of measurements above the first layer once features move
 MISMATCH = 0.05      # of the measurements, and of a sign row per pixel: beyond it the facts contradict each other
 COLLAPSED = 0.02     # of the typical scale: below it an explanation is no image but the mean
-TYPICAL = 0.3        # size of a centred pixel, to put t near 1
 
 
 @dataclass(frozen=True)
@@ -156,12 +155,12 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
     best = min(tried, key=lambda y: tried[y][2])
     problem, solution, ratio = tried[best]
     unscaled = solution.x
-    if (found := _determined(system, problem, solution.v)) is None:
+    if (found := _determined(problem)) is None:
         cost = problem.cost.clone()
-        cost[D] = -prior.reward * ratio if prior.reward is not None else -_reward(len(system.E)) * ratio
+        cost[D] = -ratio * (_reward(len(system.E)) if prior.reward is None else prior.reward)
         problem = replace(problem, cost=cost)
         solution = solve_programme(problem, tolerance=1e-5, should_stop=should_stop)
-        found = _polished(system, problem, solution)
+        found = _polished(problem, solution)
     v, exact = found
     inside = int(((v[:D] > 1e-3) & (v[:D] < 1 - 1e-3)).sum())
     E = system.signed(1 if best else -1)
@@ -205,7 +204,7 @@ def _ratio(problem: Programme, solution: Solution) -> float:
     return value / max(solution.t, 1e-9)
 
 
-def _determined(system: System, problem: Programme, v: Tensor) -> tuple[Tensor, bool] | None:
+def _determined(problem: Programme) -> tuple[Tensor, bool] | None:
     """Least squares where the equations alone fix every pixel; None else."""
     sure = problem.weights >= 0.1
     if int(sure.sum()) < problem.E.shape[1]:  # the scale t is an unknown as well
@@ -215,7 +214,7 @@ def _determined(system: System, problem: Programme, v: Tensor) -> tuple[Tensor, 
     return (solved, True) if float(solved[:-1].min()) > -0.1 and float(solved[:-1].max()) < 1.1 else None
 
 
-def _polished(system: System, problem: Programme, solution: Solution) -> tuple[Tensor, bool]:
+def _polished(problem: Programme, solution: Solution) -> tuple[Tensor, bool]:
     """Least squares on the free pixels where they are fewer than the equations; kept only if all is then met."""
     x, D = solution.x, len(solution.x)
     at_one = x > 1 - 1e-4

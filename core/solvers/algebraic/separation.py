@@ -36,7 +36,6 @@ class LayerReading:
     measured: Tensor      # k_i A h_i, [N, r]
     noise: Tensor         # [N], standard deviation of an entry of `measured`
     misfit: Tensor        # [N], share of the neurons that read neither 0 nor 1
-    readings: Tensor      # [N, n], 0 where off and 1 where on, up to noise
 
 
 @dataclass(frozen=True)
@@ -147,7 +146,7 @@ def _read(update: LayerUpdate, space: Coordinates, before: Tensor, q: Tensor) ->
     degrees = max(1, int((row_weight > 0).sum()) - len(q))
     variance = rest.square().sum() / (degrees * update.B.shape[1])
     inverse = torch.linalg.pinv((signal * row_weight) @ (signal * row_weight).T)
-    return LayerReading(on, certain, signal, fit, (variance * inverse.diagonal().clamp(min=0)).sqrt(), wrong, readings)
+    return LayerReading(on, certain, signal, fit, (variance * inverse.diagonal().clamp(min=0)).sqrt(), wrong)
 
 
 def _refit(space: Coordinates, reading: LayerReading) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from core.threat.observation import AdapterDelta, WeightDelta
 
+TYPICAL = 0.3   # size of a centred pixel: gives scales their order of magnitude
+
 
 @dataclass(frozen=True)
 class LayerUpdate:
@@ -22,12 +24,6 @@ class LayerUpdate:
     precision: float      # relative rounding of a stored entry
     floor: float          # spectral norm that rounding alone may have, whatever B is
     scaling: float        # of an adapter, whose A is trained too; 0 where A is no factor but the identity
-
-    def right(self, h: Tensor) -> Tensor:
-        """A (h, 1) for inputs [..., n_in]: [..., r]."""
-        if not self.with_bias:
-            return h @ self.A.T
-        return h @ self.A[:, :-1].T + self.A[:, -1]
 
 
 def layer_updates(observation: AdapterDelta | WeightDelta) -> dict[int, LayerUpdate]:
