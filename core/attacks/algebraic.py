@@ -8,13 +8,14 @@ each image's scale, but measured at rank 8 the scale that its own programme find
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from core.attacks.ntk import count
 from core.attacks.outcome import Outcome
+from core.attacks.polish import STEPS, Polished, polish
 from core.diagnostics.algebraic_limits import algebraic_limits
 from core.diagnostics.spectra import spectra
 from core.errors import InputError
@@ -22,7 +23,7 @@ from core.models.mlp import MLP
 from core.monitor import Monitor
 from core.runs.config import AttackConfig
 from core.solvers.algebraic.closed_form import coefficient, single_input
-from core.solvers.algebraic.drift import has_drifted
+from core.solvers.algebraic.drift import has_drifted, many_steps
 from core.solvers.algebraic.null_directions import separate_first_layer
 from core.solvers.algebraic.recovery import Estimate, Prior, System, build_system, recover
 from core.solvers.algebraic.separation import (
@@ -35,7 +36,7 @@ from core.solvers.algebraic.separation import (
 )
 from core.solvers.algebraic.updates import LayerUpdate, layer_updates
 from core.solvers.protocol import Status
-from core.threat.observation import Observation, TrainedWeights, WeightDelta
+from core.threat.observation import AdapterDelta, Observation, TrainedWeights, WeightDelta
 
 CLEAN = 0.05                # of the neurons of a sample: a separation that misreads fewer needs no other N beside it
 SCANNED = 10                # most samples looked for where the spectrum's N does not separate cleanly
@@ -43,8 +44,20 @@ SIGN_WEIGHT = 1000.0        # price of a violated sign beside a prior of 1 a pix
 DROWNED = 0.1               # relative noise of a sample's measurements from which its image would be a guess
 
 
-def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, began: float) -> Outcome:
-    """Images of all samples that can be separated; a typed status and no images where none can."""
+@dataclass(frozen=True)
+class Found:
+    """The samples of an update, None where they do not come apart, and the sentence that says how N was found."""
+
+    separation: Separation | None
+    by: str
+
+
+def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, began: float,
+           found: Found | None = None) -> Outcome:
+    """Images of all samples that can be separated; a typed status and no images where none can.
+
+    `found` where the separation was made before.
+    """
     if isinstance(observation, TrainedWeights):
         raise InputError("method: algebraic takes the update of a fine-tuning apart; name an adapter folder (adapter) "
                          "or a fine-tuned checkpoint (tuned), or choose kkt for trained weights alone.")
@@ -57,11 +70,12 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
         return _refused(observation, Status.NOT_SEPARABLE, count(observation)[1], [why])
     if isinstance(observation, WeightDelta) and updates.get(0) and updates[0].with_bias and count(observation)[0] == 1:
         return _closed_form(observation, updates[0])
-    separation, found_by = find_samples(observation)
+    found = found or find_samples(observation)
+    separation, found_by = found.separation, found.by
     if separation is None:
         return _refused(observation, Status.NOT_SEPARABLE, found_by, algebraic_limits(observation, None, []))
     timings = {"separation": time.monotonic() - clock}
-    N = len(separation.layers[0].on)
+    N = separation.samples
     monitor.log(f"Threat {observation.threat.level}. {found_by} Patterns of {N} samples separated in "
                 f"{timings['separation']:.1f} s.")
     drifted = has_drifted(updates[0], separation, steps=observation.threat.steps)
@@ -75,17 +89,18 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
         work.estimates = [_labelled(network, estimate, separation, system, sample) for sample, (estimate, system)
                           in enumerate(zip(work.estimates, systems, strict=True))]
     timings["images"] = time.monotonic() - clock
-    return _outcome(observation, separation, work, found_by, timings, drifted)
+    polished = _polish(observation, config, monitor, work, separation)
+    return _outcome(observation, separation, work, found_by, timings, drifted, polished)
 
 
-def find_samples(observation: Observation) -> tuple[Separation | None, str]:
+def find_samples(observation: Observation) -> Found:
     """The separation and how N was found: the spectrum's N where it separates cleanly, else the N that does best."""
     samples, found_by = count(observation)
     updates = layer_updates(observation)
 
     if first_alone(observation.network, updates):
         found = separate_first_layer(updates[0], samples=samples)
-        return (None if found is None else strongest_first(found)), found_by
+        return Found(None if found is None else strongest_first(found), found_by)
 
     def tried(N: int) -> Separation | None:
         found = separate(observation.network, updates, samples=N)
@@ -101,7 +116,24 @@ def find_samples(observation: Observation) -> tuple[Separation | None, str]:
             N = min(clean, key=clean.get)
             best = others[N]
             found_by += f" That does not come apart cleanly; N = {N} does, so N = {N} it is."
-    return (None if best is None else strongest_first(best)), found_by
+    return Found(None if best is None else strongest_first(best), found_by)
+
+
+def _polish(observation: AdapterDelta | WeightDelta, config: AttackConfig, monitor: Monitor, work: "_Work",
+            separation: Separation) -> Polished | None:
+    """Images of the first-order polish, where it is asked for or, by default, where it helps."""
+    there = [estimate for estimate in work.estimates if estimate is not None]
+    steps = config.polish
+    if steps is None:
+        first = layer_updates(observation)[0]
+        helps = first.A.shape[0] >= first.A.shape[1] and not all(estimate.exact for estimate in there) and \
+            many_steps(first, separation, steps=observation.threat.steps)
+        steps = STEPS if helps else 0
+    if not steps or len(there) < len(work.systems):
+        return None
+    return polish(observation, config, monitor, steps=steps, ends=work.ends,
+                  x=torch.stack([estimate.x for estimate in there]).view(-1, *work.shape),
+                  coefficients=torch.tensor([estimate.coefficient for estimate in there]))
 
 
 def _labelled(network: MLP, estimate: Estimate | None, separation: Separation, system: System,
@@ -197,7 +229,7 @@ REASON = "One step of training leaks each sample's activation patterns: they sep
 
 
 def _outcome(observation: Observation, separation: Separation, work: _Work, found_by: str,
-             timings: dict[str, float], drifted: bool) -> Outcome:
+             timings: dict[str, float], drifted: bool, polished: Polished | None) -> Outcome:
     kept = [index for index, estimate in enumerate(work.estimates) if estimate is not None]
     there: list[Estimate] = [work.estimates[index] for index in kept]
     if not there:
@@ -209,6 +241,8 @@ def _outcome(observation: Observation, separation: Separation, work: _Work, foun
     x = torch.stack([estimate.x for estimate in there]).view(-1, *work.shape).float()
     labels = torch.tensor([estimate.label for estimate in there])
     k = torch.tensor([estimate.coefficient for estimate in there], dtype=torch.float64)
+    if polished is not None:
+        x, k = polished.x.float(), polished.coefficients.double()
     status = Status.SOLVED
     if len(kept) < len(work.systems) or (work.over() and not all(estimate.converged for estimate in there)):
         status = Status.STOPPED if work.monitor.should_stop() else Status.TIME_LIMIT
@@ -230,7 +264,8 @@ def _outcome(observation: Observation, separation: Separation, work: _Work, foun
                "equations": len(work.systems[0].E), "signs": len(work.systems[0].G), "unknowns": x[0].numel(),
                "exact": [estimate.exact for estimate in there], "drifted": drifted,
                "slack": [estimate.slack for estimate in there],
-               "free": [estimate.free for estimate in there], "noise": noise[kept].tolist(), "timings": timings},
+               "free": [estimate.free for estimate in there], "noise": noise[kept].tolist(), "timings": timings,
+               "polish": None if polished is None else polished.facts()},
         tensors={"x": x[None], "labels": labels[None], "lam": k.abs()[None],
                  **{f"patterns.layers.{level}": layer.on[kept].to(torch.uint8)
                     for level, layer in separation.layers.items()},

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from core.attacks import algebraic, auto, kkt, ntk
@@ -18,7 +17,7 @@ from core.threat.observation import Observation
 from core.threat.observe import observe
 from core.viz.images import grid_png
 
-METHODS: dict[str, Callable[..., Outcome]] = {"ntk": ntk.attack, "kkt": kkt.attack,
+METHODS: dict[str, Callable[..., Outcome]] = {"auto": auto.attack, "ntk": ntk.attack, "kkt": kkt.attack,
                                                "algebraic": algebraic.attack}
 
 
@@ -35,7 +34,7 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     if victim:
         _check_nothing_given(config)
         write_atomic(run.file("truth.png"), grid_png(victim.x))
-    outcome = _attack(observation, config, recorder, began)
+    outcome = METHODS[config.method](observation, config, recorder, began=began)
     recorder.log(outcome.status.value)
     _write(run, outcome)
     scored = score(run, outcome, victim)
@@ -43,16 +42,6 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
                                                 "seconds": run.status().seconds}))
     recorder.summary(residual=outcome.residuals["residual"], samples=len(outcome.x), method=outcome.method,
                      threat=observation.threat.level, **({"mean_ssim": scored["mean_ssim"]} if scored else {}))
-
-
-def _attack(observation: Observation, config: AttackConfig, recorder: Recorder, began: float) -> Outcome:
-    name, reason = (config.method, "") if config.method != "auto" else auto.choose(observation, config)
-    if name not in METHODS:
-        raise InputError(f"method: {name} is not built yet; the methods that exist are auto, {', '.join(METHODS)}.")
-    if reason:
-        recorder.log(f"Method {name}. {reason}")
-    outcome = METHODS[name](observation, config, recorder, began=began)
-    return replace(outcome, reason=reason) if reason else outcome
 
 
 def _check_nothing_given(config: AttackConfig) -> None:

@@ -177,6 +177,10 @@ class AttackConfig(RunConfig):
         None, help="algebraic: reward for a sample's brightness scale, as a share of what the prior charges for it; 0 "
         "shrinks images, above 1 they saturate. Empty: 0.6 at rank 1, towards 1 with more equations.", ge=0.0, le=3.0,
         group="expert")
+    polish: int | None = knob(
+        None, help="algebraic: steps of a first-order polish from its images, with features at the base or at both "
+        "ends. Empty: 300 after a fine-tuning of many steps where the first layer's rank fixes every pixel, else none; "
+        "0 never polishes.", unit="steps", ge=0, le=100_000, group="expert", source="Loo et al. 2024")
     search: Literal["row-space", "pixels"] = knob(
         "row-space", help="row-space: only images that the first layer's update allows, or for kkt its span above the "
         "noise of its initialisation: few unknowns and no stiff directions. pixels: every pixel alone.")

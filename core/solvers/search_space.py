@@ -35,6 +35,11 @@ class SearchSpace:
         flat = coordinates if self.basis is None else coordinates @ self.basis.T
         return flat.view(*flat.shape[:2], *self.centre.shape) + self.centre
 
+    def coordinates(self, images: Tensor) -> Tensor:
+        """Images [R, N, C, H, W] to the coordinates [R, N, M] of the nearest images in the space."""
+        flat = (images - self.centre).flatten(2)
+        return flat if self.basis is None else flat @ torch.linalg.pinv(self.basis).T
+
     def pull_back(self, grad_x: Tensor) -> Tensor:
         """Gradient for images [R, N, C, H, W] to that for coordinates [R, N, M]."""
         flat = grad_x.flatten(2)

@@ -1,8 +1,10 @@
 """How many samples an update carries: the numerical rank of its B factors, or of dW, and the gap in their spectra.
 
-At T = 1, B_l = scaling * sum_i k_i e_i (A h_i)^T has rank min(N, r), and dW_l rank N. Later steps and rounding add
-a tail; N stands at the largest gap above the noise of the stored precision. (DSiRe 2024 counts
-samples from LoRA spectra with a learned classifier; here the rank is read off.)
+At T = 1, B_l = scaling * sum_i k_i e_i (A h_i)^T has rank min(N, r), and dW_l rank N. In the first layer that holds
+for any number of gradient steps, since its inputs never change and A moves in the span of the A x_i alone: N is its
+numerical rank, where the values end in a cliff. Elsewhere later steps and rounding add a tail, and N stands
+at the largest gap above the noise of the stored precision. (DSiRe 2024 counts samples from LoRA spectra with
+a learned classifier; here the rank is read off.)
 """
 
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from core.threat.observation import AdapterDelta, WeightDelta
 # eps * (sqrt(n) + sqrt(r)) / sqrt(n r) of the largest, which is below eps; the factor allows for the
 # rounding of the fine-tuning's own sums.
 ROUNDING = 4.0
+CLIFF = 5.0  # ratio of neighbours where the signal of the first layer ends; within a smooth tail it is far less
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,9 @@ def count_samples(observation: AdapterDelta | WeightDelta, *, most: int = 64) ->
     """N from the hidden layers' spectra: at the largest gap among the signal values (or below them)."""
     found: list[tuple[float, int, int, str]] = []  # gap, N, rank of the adapter, layer
     for name, values, floor in signal(observation):
+        if name == "layers.0" and (rank := _cliff(values[:most + 1], floor)):
+            return SampleCount(rank, False, f"N = {rank} is the numerical rank of layers.0's update, which holds for "
+                               "any number of gradient steps.")
         padded = torch.cat([values.clamp(min=floor), torch.tensor([floor], dtype=values.dtype)])[:most + 1]
         gaps = padded[:-1] / padded[1:]
         index = int(gaps.argmax())
@@ -68,3 +74,9 @@ def count_samples(observation: AdapterDelta | WeightDelta, *, most: int = 64) ->
     ending = f"; the update's rank is at most {rank}, so there may be more" if capped else ""
     return SampleCount(samples, capped, f"N = {samples} from the spectrum of {name}: the largest gap, a factor of "
                        f"{gap:.3g}, stands after {samples} singular value{'s' if samples > 1 else ''}{ending}.")
+
+
+def _cliff(values: Tensor, floor: float) -> int | None:
+    """How many values are above the floor, if they end there at once; None where they fade into it or fill the rank."""
+    count = int((values > floor).sum())
+    return count if 0 < count < len(values) and values[count - 1] > CLIFF * values[count] else None

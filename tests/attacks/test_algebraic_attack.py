@@ -38,7 +38,7 @@ def test_a_full_rank_adapter_gives_everything_back(problem, samples):
     step = one_step(problem, samples)
     outcome = launch(step.adapter(rank=200))
     check(step, outcome, decibels=100)
-    assert f"N = {samples} from the spectrum" in outcome.samples_found_by
+    assert f"N = {samples} is the numerical rank" in outcome.samples_found_by
     assert outcome.facts["exact"] == [True] * samples
     assert outcome.limits == []
     assert min(outcome.confidence) > 0.99
@@ -95,11 +95,11 @@ def test_a_low_rank_says_that_the_prior_decides(problem):
 
 def test_n_is_known_or_found(problem):
     step = one_step(problem, 3)
-    assert len(find_samples(step.adapter(threat=ThreatModel(samples=3)))[0].layers[0].on) == 3
-    separation, why = find_samples(step.adapter())
-    assert len(separation.layers[0].on) == 3
-    assert why.startswith("N = 3")
-    assert find_samples(step.adapter(threat=ThreatModel(samples=2)))[0] is None
+    assert find_samples(step.adapter(threat=ThreatModel(samples=3))).separation.samples == 3
+    found = find_samples(step.adapter())
+    assert found.separation.samples == 3
+    assert found.by.startswith("N = 3")
+    assert find_samples(step.adapter(threat=ThreatModel(samples=2))).separation is None
 
 
 @pytest.mark.parametrize("case", ["another base", "adamw", "more samples than ranks", "layers.1 alone"])

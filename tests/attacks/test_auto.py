@@ -3,15 +3,14 @@
 import torch
 
 from core.attacks.auto import choose
-from core.runs.config import AttackConfig
 from core.threat.observation import AdapterDelta, TrainedWeights
 from tests.solvers.algebraic.cases import NOTHING, one_step, random_network
 
 
 def chosen(observation) -> tuple[str, str]:
-    name, reason = choose(observation, AttackConfig())
-    assert reason.endswith(".")
-    return name, reason
+    choice = choose(observation)
+    assert choice.reason.endswith(".")
+    return choice.method, choice.reason
 
 
 def test_what_comes_apart_is_solved(problem):

@@ -27,12 +27,17 @@ def drift(update: LayerUpdate, separation: Separation) -> Tensor:
     return update.scaling ** 2 / 2 * k ** 2 * pull * square / size.clamp(min=1e-300)
 
 
-def has_drifted(update: LayerUpdate, separation: Separation, *, steps: int | None) -> bool:
-    """Whether measurements of A x must not be taken at their word; `steps` where it is known."""
-    if steps == 1 or update.scaling == 0:
-        return False
+def many_steps(update: LayerUpdate, separation: Separation, *, steps: int | None) -> bool:
+    """Whether the update is noisier than the rounding that a single step leaves; `steps` where it is known."""
+    if steps is not None:
+        return steps > 1
     first = separation.layers[0]
     noise = float((first.noise / first.measured.norm(dim=1) * first.measured.shape[1] ** 0.5).max())
-    if steps is None and noise < BLURRED * update.precision:
-        return False  # one step leaves rounding alone
+    return noise >= BLURRED * update.precision
+
+
+def has_drifted(update: LayerUpdate, separation: Separation, *, steps: int | None) -> bool:
+    """Whether measurements of A x must not be taken at their word; `steps` where it is known."""
+    if update.scaling == 0 or not many_steps(update, separation, steps=steps):
+        return False
     return float(drift(update, separation).max()) > STILL

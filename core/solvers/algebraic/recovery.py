@@ -28,6 +28,7 @@ HARDEST = 1e6        # weight of an equality whose noise is nil, beside a prior 
 ARITHMETIC = 3e-7    # relative error of float32 sums in the fine-tuning itself
 DRIFT = 0.002        # relative error of measurements above the first layer once features move
 MISMATCH = 0.05      # of the measurements, and of a sign row per pixel: beyond it the facts contradict each other
+VIOLATED = 0.01      # sum over all signs: an image that breaks more does not follow from its equations alone
 COLLAPSED = 0.02     # of the typical scale: below it an explanation is no image but the mean
 
 
@@ -165,7 +166,7 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
     inside = int(((v[:D] > 1e-3) & (v[:D] < 1 - 1e-3)).sum())
     E = system.signed(1 if best else -1)
     relative = float((E @ v - system.b).norm() / (E[:, :-1] @ v[:-1]).norm().clamp(min=1e-300))
-    slack = float((-(system.G @ v + system.g)).clamp(min=0).sum())
+    slack = _violated(system.G, system.g, v)
     k = system.unit / max(float(v[D]), 1e-300)
     return Estimate(v[:D].clamp(0, 1), k if best else -k, best, slack, relative, exact, inside, len(system.E),
                     solution.converged, unscaled)
@@ -193,6 +194,11 @@ def _programme(system: System, prior: Prior, shape: tuple[int, int, int], sign: 
                      cost, prior.tv, shape, prior.precision, prior.mean)
 
 
+def _violated(G: Tensor, g: Tensor, v: Tensor) -> float:
+    """Sum of the violations of G v + g >= 0."""
+    return float((-(G @ v + g)).clamp(min=0).sum())
+
+
 def _ratio(problem: Programme, solution: Solution) -> float:
     """What an explanation costs per unit of t: prior, violated signs and misfit together."""
     x = solution.x
@@ -205,13 +211,14 @@ def _ratio(problem: Programme, solution: Solution) -> float:
 
 
 def _determined(problem: Programme) -> tuple[Tensor, bool] | None:
-    """Least squares where the equations alone fix every pixel; None else."""
+    """Least squares where the equations alone fix every pixel and the signs agree; None else."""
     sure = problem.weights >= 0.1
     if int(sure.sum()) < problem.E.shape[1]:  # the scale t is an unknown as well
         return None
     E = problem.E * problem.weights.sqrt()[:, None]
     solved = torch.linalg.lstsq(E, problem.b * problem.weights.sqrt(), driver="gelsd").solution
-    return (solved, True) if float(solved[:-1].min()) > -0.1 and float(solved[:-1].max()) < 1.1 else None
+    inside = float(solved[:-1].min()) > -0.1 and float(solved[:-1].max()) < 1.1
+    return (solved, True) if inside and _violated(problem.G, problem.g, solved) < VIOLATED else None
 
 
 def _polished(problem: Programme, solution: Solution) -> tuple[Tensor, bool]:

@@ -45,6 +45,10 @@ class Separation:
     layers: dict[int, LayerReading]
 
     @property
+    def samples(self) -> int:
+        return len(next(iter(self.layers.values())).on)
+
+    @property
     def misfit(self) -> Tensor:
         """[N], the worst over the layers."""
         return torch.stack([layer.misfit for layer in self.layers.values()]).max(0).values
@@ -97,6 +101,8 @@ def _separate(network: MLP, updates: dict[int, LayerUpdate], samples: int, toler
         reading = _read(update, space, before, q)
         for _ in range(2):  # least squares over all neurons instead of the pivots, then once more
             reading = _read(update, space, before, _refit(space, reading))
+        if not bool(reading.measured.norm(dim=1).all()):
+            return None  # patterns that depend on each other are not those of N samples
         found[level] = reading
         signal = reading.signal
     return Separation(dict(sorted(found.items())))
