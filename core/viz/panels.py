@@ -83,31 +83,32 @@ def visibility_bars(report: dict[str, Any] | None, *, pictures: list[bytes] | No
 def attack_panels(rows: Sequence[Row], *, best: int | None = None) -> list[Panel]:
     """Loss terms, residuals, coefficients, gates and restarts of an attack; the slack, where it solves programmes."""
     slack = scalar(rows, "mean slack", "mean_slack", log_y=True)
+    unit = "samples solved" if slack else "attack step"
     return [
-        *([Panel("slack", "Slack of the programmes", "programme", "mean slack", slack, "How far the images violate "
+        *([Panel("slack", "Slack of the programmes", unit, "mean slack", slack, "How far the images violate "
                  "the equations and signs that were read off the update, averaged over the samples so far: 0 where "
                  "all fit.", log_y=True)] if slack else []),
-        Panel("terms", "Loss terms", "attack step", "value",
+        Panel("terms", "Loss terms", unit, "value",
               scalars(rows, {"loss": "total loss", "residual": "residual", "box": "box", "tv": "total variation",
                              "sparsity": "sparsity"}, log_y=True),
               "The attack's objective and its parts, weights included. Zeros are not drawn.", log_y=True),
-        Panel("residual", "Residual by layer", "attack step", "relative residual",
+        Panel("residual", "Residual by layer", unit, "relative residual",
               by_layer(rows, "residual", log_y=True),
               "Mismatch between the released update and the one that the candidates would cause, relative to the "
               "released one. 1 explains nothing.", log_y=True),
-        Panel("restart_losses", "Restarts", "attack step", "relative residual",
+        Panel("restart_losses", "Restarts", unit, "relative residual",
               by_item(rows, "restart", "restart_losses", log_y=True, best=best),
               "Residual of every restart; the leading one is coloured. The smallest wins; the truth plays "
               "no part in that.",
               log_y=True),
-        Panel("coefficients", "Recovered coefficients", "attack step", "λ",
+        Panel("coefficients", "Recovered coefficients", unit, "λ",
               by_item(rows, "sample", "coefficients", log_y=True, magnitude=True),
               "The dual variable that the attack gives each sample of the best restart.", log_y=True),
-        Panel("gate_flips", "Gate flips of the attack", "attack step", "changed / all (share)",
+        Panel("gate_flips", "Gate flips of the attack", unit, "changed / all (share)",
               by_layer(rows, "flips"),
               "Share of the best restart's ReLU gates that changed since the row before. It settles when the "
               "candidates do."),
-        Panel("relu_alpha", "Surrogate sharpness", "attack step", "α", scalar(rows, "α", "relu_alpha", log_y=True),
+        Panel("relu_alpha", "Surrogate sharpness", unit, "α", scalar(rows, "α", "relu_alpha", log_y=True),
               "Steepness of the ModifiedReLU's backward pass. It starts soft and hardens towards the true ReLU.",
               log_y=True),
     ]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -36,6 +38,19 @@ def test_says_when_the_rank_caps_the_count():
     assert found.samples == 4
     assert found.capped
     assert "may be more" in found.explanation
+
+
+def test_later_steps_blur_upper_layers_but_not_the_first():
+    clean = observation(2)
+    B = clean.layers["layers.1"].B
+    tail = 1e-3 * B.norm() * torch.randn(B.shape, generator=torch.Generator().manual_seed(1)) / B.numel() ** 0.5
+    tail[:, 3:] = 0  # three directions that no sample has alone
+    blurred = AdapterDelta(clean.network, {**clean.layers, "layers.1": replace(clean.layers["layers.1"], B=B + tail)},
+                           ThreatModel())
+    assert count_samples(AdapterDelta(clean.network, {"layers.1": blurred.layers["layers.1"]},
+                                      ThreatModel())).samples > 2
+    assert count_samples(blurred).samples == 2
+    assert "numerical rank of layers.0" in count_samples(blurred).explanation
 
 
 def test_levels_release_what_they_name_and_never_the_images():

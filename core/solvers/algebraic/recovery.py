@@ -60,11 +60,12 @@ class Estimate:
     equations: int
     converged: bool
     unscaled: Tensor     # [D], the image under the prior alone, before the scale was settled
+    collapsed: bool      # the only explanation is the mean image: the label is wrong, or the facts are
 
     @property
     def contradictory(self) -> bool:
         """No image in the box meets equations and signs, not even roughly."""
-        return self.residual > MISMATCH or self.slack > MISMATCH * len(self.x)
+        return self.collapsed or self.residual > MISMATCH or self.slack > MISMATCH * len(self.x)
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,10 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
             break
     best = min(tried, key=lambda y: tried[y][2])
     problem, solution, ratio = tried[best]
-    unscaled = solution.x
-    if (found := _determined(problem)) is None:
+    unscaled, collapsed = solution.x, solution.t <= COLLAPSED
+    if collapsed:
+        found = solution.v, False
+    elif (found := _determined(problem)) is None:
         cost = problem.cost.clone()
         cost[D] = -ratio * (_reward(len(system.E)) if prior.reward is None else prior.reward)
         problem = replace(problem, cost=cost)
@@ -169,7 +172,7 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
     slack = _violated(system.G, system.g, v)
     k = system.unit / max(float(v[D]), 1e-300)
     return Estimate(v[:D].clamp(0, 1), k if best else -k, best, slack, relative, exact, inside, len(system.E),
-                    solution.converged, unscaled)
+                    solution.converged, unscaled, collapsed)
 
 
 def _reward(equations: int) -> float:
