@@ -30,8 +30,10 @@ class Stationarity:
 
     residual: float                  # in [0, 1]; 0 is a KKT point, 1 means that the samples explain nothing
     layer_residuals: dict[str, float]  # the same lam, each layer's part relative to that layer's norm
+    alignments: dict[str, float]     # the same lam, cosine between a layer and its part of the sum; 1 at a KKT point
     multipliers: Tensor              # lam [N] >= 0, float64
     margin: float                    # min_i y_i f(x_i) / ||theta||^L, L the number of layers
+    median_margin: float             # the median over i in its place
     norm: float                      # ||theta||
 
     @property
@@ -57,18 +59,22 @@ def stationarity(network: MLP, x: Tensor, labels: Tensor, *, start: Tensor | Non
         norms.append(sum(parameter.detach().cpu().double().square().sum().item() for parameter in layer.parameters()))
     total = sum(norms)
     if not torch.isfinite(sum(grams)).all():  # exploding weights; NaN in the curve says so and training goes on
-        return Stationarity(math.nan, {f"layers.{index}": math.nan for index in range(len(norms))},
-                            torch.zeros(len(sign), dtype=torch.float64), math.nan, math.sqrt(total))
+        unknown = {f"layers.{index}": math.nan for index in range(len(norms))}
+        return Stationarity(math.nan, unknown, unknown, torch.zeros(len(sign), dtype=torch.float64), math.nan, math.nan,
+                            math.sqrt(total))
     lam = nonnegative_least_squares(sum(grams), sum(inner), start=start)
     parts = [max(0.0, norm - (2 * lam @ part - lam @ gram @ lam).item())
              for norm, part, gram in zip(norms, inner, grams, strict=True)]
-    logits = features.logits.cpu().double()
+    # cos(theta_l, s_l) for s_l = sum_i lam_i y_i grad_l f_i, from <theta_l, s_l> and ||s_l||^2.
+    cosines = [(lam @ part).item() / math.sqrt(norm * square) if norm and (square := (lam @ gram @ lam).item()) > 0
+               else 0.0 for norm, part, gram in zip(norms, inner, grams, strict=True)]
+    margins = sign * features.logits.cpu().double() / (total ** (len(norms) / 2) if total else 1.0)
     return Stationarity(
         residual=math.sqrt(sum(parts) / total) if total else 1.0,
         layer_residuals={f"layers.{index}": math.sqrt(part / norm) if norm else 0.0
                          for index, (part, norm) in enumerate(zip(parts, norms, strict=True))},
-        multipliers=lam, margin=((sign * logits).min() / total ** (len(norms) / 2)).item() if total else 0.0,
-        norm=math.sqrt(total))
+        alignments={f"layers.{index}": cosine for index, cosine in enumerate(cosines)}, multipliers=lam,
+        margin=margins.min().item(), median_margin=margins.median().item(), norm=math.sqrt(total))
 
 
 def _layer_products(features: TangentFeatures, index: int, network: MLP) -> tuple[Tensor, Tensor]:

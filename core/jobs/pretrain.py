@@ -18,7 +18,8 @@ from core.training.pretrain import pretrain
 
 ENDINGS = {
     "reached_target": "The target loss was reached.",
-    "epochs": "All epochs were used before the target loss was reached.",
+    "flat": "The KKT residual is flat at the target loss.",
+    "epochs": "All epochs were used before the target loss was reached, or the KKT residual was flat.",
     "stalled": "No step lowered the loss any more at this precision.",
     "stopped": "Stopped on request; Resume continues from here.",
 }
@@ -41,7 +42,7 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     network.to(device=compute.device, dtype=compute.dtype)
     outcome = pretrain(network, compute.place(images), labels.to(compute.device), optimizer=config.optimizer,
                        learning_rate=config.learning_rate, epochs=config.epochs, monitor=recorder,
-                       target_log_loss=config.target_log_loss, record_every=config.record_every)
+                       target_log_loss=config.target_log_loss, flat=config.flat, record_every=config.record_every)
     recorder.log(ENDINGS[outcome.status])
 
     held_out = problem.holdout(indices)
@@ -50,10 +51,11 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     numbers = {"log_loss": outcome.log_loss, "train_error": outcome.train_error, "kkt_residual": measured.residual}
     save_checkpoint(run.file("result.safetensors"), network, facts(config, problem, indices, numbers, holdout_accuracy))
     write_json(run.file("report.json"), finite({
-        **numbers, "epochs": outcome.epochs, "margin": measured.margin, "layer_residuals": measured.layer_residuals,
+        **numbers, "epochs": outcome.epochs, "margin": measured.margin, "median_margin": measured.median_margin,
+        "norm": measured.norm, "layer_residuals": measured.layer_residuals, "alignments": measured.alignments,
         "support_samples": len(measured.active), "holdout_accuracy": holdout_accuracy,
         "holdout_samples": len(held_out), "samples": len(indices), "data_source": data.source,
-        "data_description": data.description, "reached_target": outcome.status == "reached_target",
+        "data_description": data.description, "reached_target": outcome.status in ("reached_target", "flat"),
         "ending": ENDINGS[outcome.status], "seconds": round(earlier + time.monotonic() - began, 3)}))
     recorder.summary(**numbers, samples=len(indices), holdout_accuracy=holdout_accuracy)
 

@@ -46,15 +46,19 @@ class PretrainConfig(RunConfig):
                                   unit="images", ge=1, le=5000, source="Haim et al. 2022: 250")
     hidden: int = knob(1000, help="Width of the two hidden layers.", unit="neurons", ge=2, le=8192,
                        source="Haim et al. 2022: 1000")
-    optimizer: Literal["log-gd", "gd"] = knob(
+    optimizer: Literal["log-gd", "gd", "max-margin"] = knob(
         "log-gd", help="gd: plain full-batch gradient descent as published. log-gd: the same direction divided by "
-        "the loss, with an adaptive step; reaches small losses in hundreds of epochs instead of a million.")
+        "the loss, with an adaptive step; reaches small losses in hundreds of epochs instead of a million. "
+        "max-margin: then the weights' norm falls at the target loss until the KKT residual is flat; the base to "
+        "attack with KKT.")
     learning_rate: float = knob(0.01, help="Step size of gd; first step size of log-gd, which then adapts it.",
                                 scale="log", ge=1e-6, le=10.0, source="Haim et al. 2022: 0.01")
     epochs: int = knob(1000, help="Most full-batch epochs.", unit="epochs", scale="log", ge=1, le=2_000_000,
                        source="Haim et al. 2022: 1,000,000 with gd")
-    target_log_loss: float = knob(-40.0, help="Stop once the natural logarithm of the mean loss is below this.",
-                                  le=0.0, ge=-500.0)
+    target_log_loss: float = knob(-40.0, help="Stop once the natural logarithm of the mean loss is below this; "
+                                  "max-margin holds it there instead.", le=0.0, ge=-500.0)
+    flat: float = knob(0.05, help="max-margin ends once its residual fell by a smaller share than this over the last "
+                       "third of its epochs.", scale="log", ge=1e-4, le=0.5, group="expert")
     init_scale: float = knob(1e-4, help="Standard deviation of the first layer's initial weights and bias.",
                              scale="log", ge=1e-8, le=1.0, group="expert", source="Haim et al. 2022: 1e-4")
     record_every: int = knob(10, help="Record the curves every so many epochs; more rarely where that would be over "

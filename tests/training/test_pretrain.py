@@ -10,8 +10,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from core.models.mlp import MLP, init_small_first_layer
 from core.training import pretrain as module
+from core.training import trainer
+from core.training.full_batch import FullBatch
 from core.training.losses import log_loss_pull, log_mean_loss, signs
-from core.training.pretrain import DivergedError, FullBatch
+from core.training.trainer import DivergedError
 
 pretrain = partial(module.pretrain, optimizer="log-gd", learning_rate=0.01, target_log_loss=-60.0, record_every=10)
 
@@ -163,7 +165,7 @@ def test_curves_hold_at_most_two_thousand_rows(training, monkeypatch):
 
 @pytest.mark.parametrize(("seconds", "saves"), [(5.0, 1), (0.0, 11)])
 def test_checkpoints_are_saved_by_the_clock_and_at_the_end(training, monkeypatch, seconds, saves):
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", seconds)
+    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", seconds)
     monitor = Memory()
     pretrain(fresh(training, hidden=4), *training, epochs=10, monitor=monitor)
     assert len(monitor.saves) == saves

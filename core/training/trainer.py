@@ -1,0 +1,144 @@
+"""The state of one training by gd or log-gd, what it records and what its checkpoint holds."""
+
+import math
+import time
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from core.diagnostics.stationarity import Stationarity, stationarity
+from core.errors import InputError
+from core.models.mlp import MLP
+from core.monitor import Monitor
+from core.training.full_batch import FullBatch, norm
+from core.training.losses import log_loss_pull
+
+GROW, SHRINK = 1.1, 0.5    # the step: after one that goes down, and after one that does not
+CHECKPOINT_SECONDS = 5.0
+
+
+class DivergedError(InputError):
+    """The loss became infinite or NaN; the network holds the last good weights, and so does the checkpoint."""
+
+
+class Trainer:
+    """The state of one training: parameters, what they give, the epoch and the step size."""
+
+    def __init__(self, network: MLP, x: Tensor, labels: Tensor, optimizer: Literal["gd", "log-gd"],
+                 learning_rate: float, target_log_loss: float, monitor: Monitor) -> None:
+        self.network, self.x, self.labels, self.optimizer, self.monitor = network, x, labels, optimizer, monitor
+        self.target_log_loss = target_log_loss
+        self.batch = FullBatch(network, x, labels)
+        self.parameters = [parameter.detach().clone() for parameter in network.parameters()]
+        self.names = [name for name, _ in network.named_parameters()]
+        self.epoch, self.step_size, self.recorded, self.stalled = 0, learning_rate, -1, False
+        checkpoint = monitor.load_checkpoint()
+        if checkpoint is not None:
+            tensors, meta = checkpoint
+            self.parameters = self.placed(tensors)
+            self.epoch, self.step_size, self.recorded = meta["step"], meta["step_size"], meta["recorded"]
+            self.restore(tensors, meta)
+        self.position = self.batch.evaluate(self.parameters)
+        self.gradient: list[Tensor] | None = None  # of `position`; kept over rejected steps
+        self.measured: tuple[int, Stationarity] | None = None  # and the epoch it belongs to
+        self.saved_at = time.monotonic()
+        if not math.isfinite(self.position.log_loss):
+            raise DivergedError("init_scale: the first loss is not finite; choose a smaller init_scale.")
+
+    def placed(self, tensors: dict[str, Tensor], prefix: str = "") -> list[Tensor]:
+        """The parameters in a checkpoint's tensors, where and in what precision the network computes."""
+        return [tensors[prefix + name].to(old) for name, old in zip(self.names, self.parameters, strict=True)]
+
+    @property
+    def error(self) -> float:
+        return (self.position.margins <= 0).double().mean().item()
+
+    @property
+    def log_loss(self) -> float:
+        return self.position.log_loss
+
+    def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """What else a kind of training keeps in its checkpoint."""
+
+    def reached(self) -> str | None:
+        """Why there is no need to go on."""
+        return "reached_target" if self.log_loss <= self.target_log_loss else None
+
+    def ended(self, epochs: int) -> str | None:
+        if status := self.reached():
+            return status
+        if self.epoch >= epochs:
+            return "epochs"
+        if self.stalled:
+            return "stalled"
+        return "stopped" if self.monitor.should_stop() else None
+
+    def advance(self) -> None:
+        """One epoch: one pass over the data at a trial point."""
+        self.save_by_the_clock()
+        if self.gradient is None:
+            margins = self.position.margins
+            pull = torch.sigmoid(-margins) / len(margins) if self.optimizer == "gd" else log_loss_pull(margins)
+            self.gradient = self.batch.gradient(self.parameters, self.position, pull)
+        trial = [torch.add(old, change, alpha=-self.step_size)
+                 for old, change in zip(self.parameters, self.gradient, strict=True)]
+        there = self.batch.evaluate(trial)
+        if self.optimizer == "gd" and not math.isfinite(there.log_loss):
+            self.publish()
+            self.save()
+            raise DivergedError(f"learning_rate: the loss is not finite after epoch {self.epoch}; choose one smaller "
+                                f"than {self.step_size:g}.")
+        self.epoch += 1
+        if self.optimizer == "log-gd" and not there.log_loss <= self.position.log_loss:  # also where it is NaN
+            # Shorter than the rounding of the weights: no smaller step can change them.
+            shortest = 0.1 * torch.finfo(self.batch.x.dtype).eps * norm(self.parameters)
+            self.stalled = self.step_size * norm(self.gradient) < shortest
+            self.step_size *= SHRINK
+            return
+        if self.optimizer == "log-gd":
+            self.step_size *= GROW
+        self.parameters, self.position, self.gradient = trial, there, None
+
+    def released(self) -> list[Tensor]:
+        """The weights that the network gets."""
+        return self.parameters
+
+    def publish(self) -> None:
+        """Put the weights into the network."""
+        with torch.no_grad():
+            for parameter, value in zip(self.network.parameters(), self.released(), strict=True):
+                parameter.copy_(value)
+
+    def measure(self) -> Stationarity:
+        """Publish the weights and measure the network there, once an epoch."""
+        self.publish()
+        if self.measured is None or self.measured[0] != self.epoch:
+            start = self.measured[1].multipliers if self.measured else None
+            self.measured = self.epoch, stationarity(self.network, self.x, self.labels, start=start)
+        return self.measured[1]
+
+    def record(self) -> None:
+        """One row of the curves, once an epoch: a resumed run does not repeat the row it stopped at."""
+        if self.epoch == self.recorded:
+            return
+        self.recorded = self.epoch
+        measured = self.measure()
+        layers = {f"kkt_residual.{name}": value for name, value in measured.layer_residuals.items()}
+        layers |= {f"alignment.{name}": value for name, value in measured.alignments.items()}
+        self.monitor.record(self.epoch, log_loss=self.log_loss, error=self.error, margin=measured.margin,
+                            median_margin=measured.median_margin, active=len(measured.active),
+                            kkt_residual=measured.residual, learning_rate=self.step_size, **layers)
+
+    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that `advance` depends on."""
+        return (dict(zip(self.names, self.parameters, strict=True)),
+                {"step": self.epoch, "step_size": self.step_size, "recorded": self.recorded})
+
+    def save(self) -> None:
+        self.monitor.save_checkpoint(*self.checkpoint())
+        self.saved_at = time.monotonic()
+
+    def save_by_the_clock(self) -> None:
+        if time.monotonic() - self.saved_at > CHECKPOINT_SECONDS:
+            self.save()
