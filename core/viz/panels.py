@@ -16,9 +16,18 @@ def pretrain_panels(rows: Sequence[Row]) -> list[Panel]:
               scalar(rows, "KKT residual", "kkt_residual", log_y=True),
               "How far the weights are from a non-negative combination of the samples' gradients, relative to "
               "their norm: 0 is stationary, 1 is unrelated.", log_y=True),
-        Panel("margin", "Normalised margin", "epoch", "margin / ‖θ‖ᴸ", scalar(rows, "margin", "margin"),
-              "Smallest y·f(x) over the training samples, divided by the weights' norm to the power of the depth. "
-              "Negative while a sample is still misclassified."),
+        Panel("layer_residuals", "KKT residual of each layer", "epoch", "relative residual",
+              by_layer(rows, "kkt_residual", log_y=True),
+              "The same combination of gradients, each layer against its own norm. An attack on the first layer "
+              "cannot come below that layer's value.", log_y=True),
+        Panel("alignment", "Alignment of each layer", "epoch", "cosine", by_layer(rows, "alignment"),
+              "Cosine between a layer's weights and its part of that combination: 1 at a KKT point."),
+        Panel("active", "Support samples", "epoch", "samples", scalar(rows, "active", "active"),
+              "Training samples with a positive multiplier: all that a KKT attack can see."),
+        Panel("margin", "Normalised margin", "epoch", "margin / ‖θ‖ᴸ",
+              scalars(rows, {"margin": "smallest", "median_margin": "median"}),
+              "Smallest and median y·f(x) over the training samples, divided by the weights' norm to the power of the "
+              "depth. Negative while a sample is still misclassified."),
         Panel("error", "Training error", "epoch", "wrong / all samples", scalar(rows, "error", "error"),
               "Share of misclassified training samples."),
     ]
