@@ -1,8 +1,10 @@
 """The objectives in their plainest form: autograd twice, matrices multiplied out.
 
-Slow and obvious. Tests hold the hand-written gradients against it, `benchmarks.ntk_step` times them
-against it.
+Slow and obvious. Tests hold the hand-written gradients against it, `benchmarks.ntk_step` and
+`benchmarks.kkt_step` time them against it.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -83,10 +85,30 @@ def kkt_value(network: MLP, candidate: Candidate, *, relu_alpha: float, residual
             if index < len(parameters) - 1:
                 h = ModifiedReLU.apply(h, relu_alpha)
         total = (torch.where(labels > 0, lam, -lam) * h.squeeze(-1)).mean()
+        explained = iter(torch.autograd.grad(total, [p for own in parameters for p in own], create_graph=True))
         parts = []
         for own in parameters:
-            explained = torch.autograd.grad(total, own, create_graph=True)
-            left = sum((p - g).square().sum() for p, g in zip(own, explained, strict=True))
+            left = sum((p - next(explained)).square().sum() for p in own)
             parts.append(left if residual == "published" else left / sum(p.square().sum() for p in own))
         values.append(torch.stack(parts).sum() / (1 if residual == "published" else len(parts)))
     return torch.stack(values)
+
+
+def kkt_steps(network: MLP, start: Candidate, *, relu_alpha: float, residual: str, box_weight: float,
+              lambda_weight: float, min_lambda: float, lr_x: float,
+              lr_lam: float) -> tuple[Callable[[], None], Callable[[], Candidate]]:
+    """The attack of Haim et al. 2022 with torch's Adam: a function that takes one step, and one that reads off
+    where the search has come to. Both penalties are means over candidates."""
+    x, log_lam = start.x.clone().requires_grad_(), start.lam.log().requires_grad_()
+    optimizer = torch.optim.Adam([{"params": [x], "lr": lr_x}, {"params": [log_lam], "lr": lr_lam}], eps=1e-12)
+
+    def step() -> None:
+        lam = log_lam.exp()
+        value = kkt_value(network, Candidate(x, start.labels, lam), relu_alpha=relu_alpha, residual=residual)
+        box = torch.relu(x - 1).square() + torch.relu(-x).square()
+        shortfall = torch.relu(min_lambda - lam).square()
+        loss = (value + box_weight * box.sum((2, 3, 4)).mean(1) + lambda_weight * shortfall.mean(1)).sum()
+        x.grad, log_lam.grad = torch.autograd.grad(loss, [x, log_lam])
+        optimizer.step()
+
+    return step, lambda: Candidate(x.detach(), start.labels, log_lam.detach().exp())

@@ -10,7 +10,8 @@ matrix M_l = [W_l | b_l], and a feature is e_i [h_i; 1]^T, so that
 
     ||M_l - sum_i k_i e_i [h_i; 1]^T||^2 = ||M_l||^2 - 2 sum_i k_i e_i . z_i + sum_ij k_i k_j (e_i . e_j)(h_i . h_j + 1)
 
-with z_i = W_l h_i + b_l, the pre-activation: no matrix of the size of a layer is ever formed.
+with z_i = W_l h_i + b_l, the pre-activation: for few candidates no matrix of the size of a layer is formed. For
+many, and for the last layer with its one row, it is cheaper to form what is left, D_l = M_l - sum_i k_i e_i [h_i; 1]^T.
 """
 
 import copy
@@ -73,26 +74,55 @@ class KKTStationarity:
     def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
         features = self.surrogate.features(candidate.x, relu_alpha=relu_alpha)
         k = signed(candidate) / candidate.lam.shape[1]
-        pairs = k[..., :, None] * k[..., None, :]
         terms: dict[str, Tensor] = {}
         grad_inputs: dict[int, Tensor] = {}
         grad_signals: dict[int, Tensor] = {}
         grad_k = torch.zeros_like(k)
         for level in self.levels:
-            e, h, z = features.signals[level], features.inputs[level], self._preactivation(features, level)
-            weight = self.surrogate.weights[level]
-            at = _products(k, e, h, (e * z).sum(-1), self.surrogate.biases[level] is not None)
-            share = self.weights[level]
-            terms[f"layers.{level}"] = share * self._relative(k, at, level)
-            scale = 2 * share / self._norms[level]
-            grad_k += scale * (at.mixed - at.cross)
-            # W^T e is what the signal became one layer below, before its gate
-            back = features.spread[level - 1] if level else e @ weight
-            grad_signals[level] = scale * ((pairs * at.gram_h) @ e - k[..., None] * z)
-            grad_inputs[level] = scale * ((pairs * at.gram_e) @ h - k[..., None] * back)
+            part = self._by_matrix if self._matrix_is_cheaper(level, k.shape[1]) else self._by_products
+            relative, slope_k, grad_inputs[level], grad_signals[level] = part(features, k, level)
+            terms[f"layers.{level}"] = self.weights[level] * relative
+            grad_k += slope_k
         grad_x = self.surrogate.pull_back(features, grad_inputs, grad_signals)
         value = torch.stack(list(terms.values())).sum(0)
         return Evaluation(value, terms, grad_x.view_as(candidate.x), grad_k * k)  # d/dlog(lam) = k d/dk
+
+    def _matrix_is_cheaper(self, level: int, candidates: int) -> bool:
+        """By multiplications: 4 products with [N, N] matrices against 3 with [n_out, n_in]."""
+        n_out, n_in = self.surrogate.weights[level].shape
+        return 2 * candidates * (n_in + n_out) > 3 * n_in * n_out
+
+    def _by_products(self, features: SurrogateFeatures, k: Tensor,
+                     level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """A layer's relative residual [R] and its weighed gradients for k, h and e."""
+        e, h, z = features.signals[level], features.inputs[level], self._preactivation(features, level)
+        at = _products(k, e, h, (e * z).sum(-1), self.surrogate.biases[level] is not None)
+        scale = 2 * self.weights[level] / self._norms[level]
+        pairs = k[..., :, None] * k[..., None, :]
+        # W^T e is what the signal became one layer below, before its gate
+        back = features.spread[level - 1] if level else e @ self.surrogate.weights[level]
+        return (self._relative(k, at, level), scale * (at.mixed - at.cross),
+                scale * ((pairs * at.gram_e) @ h - k[..., None] * back),
+                scale * ((pairs * at.gram_h) @ e - k[..., None] * z))
+
+    def _by_matrix(self, features: SurrogateFeatures, k: Tensor,
+                   level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same from what is left of the layer, D [R, n_out, n_in]; nothing cancels in its square."""
+        e, h = features.signals[level], features.inputs[level]
+        weight, bias = self.surrogate.weights[level], self.surrogate.biases[level]
+        scale = 2 * self.weights[level] / self._norms[level]
+        part = k[..., None] * e
+        left = torch.baddbmm(weight.expand(len(k), *weight.shape), part.mT, h, alpha=-1)
+        square = left.flatten(1).square().sum(-1)
+        if bias is None:
+            reached = h @ left.mT
+        else:
+            left_bias = bias - part.sum(1)
+            square = square + left_bias.square().sum(-1)
+            reached = torch.baddbmm(left_bias[:, None].expand_as(e), h, left.mT)
+        slope_k = -scale * (e * reached).sum(-1)
+        return (square / self._norms[level], slope_k, part.mul_(-scale) @ left,
+                reached.mul_(-scale * k[..., None]))
 
     def residuals(self, candidate: Candidate) -> dict[str, Tensor]:
         parts = self._exact(candidate)

@@ -45,7 +45,7 @@ class Surrogate:
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             z = torch.nn.functional.linear(inputs[-1], weight, bias)
             preactivations.append(z)
-            gates.append((z > 0).to(z) if relu_alpha == float("inf") else torch.sigmoid(relu_alpha * z))
+            gates.append((z > 0).to(z) if relu_alpha == float("inf") else torch.sigmoid_(relu_alpha * z))
             inputs.append(torch.relu(z))
         signals, spread = [torch.ones_like(inputs[-1][..., :1])], []
         for weight, gate in zip(reversed(self.weights[1:]), reversed(gates), strict=True):
@@ -66,8 +66,7 @@ class Surrogate:
             grad_gates.append(None if grad_signal is None else grad_signal * spread)
             above = grad_signals.get(level + 1)
             if grad_signal is not None:
-                through = (grad_signal * gate) @ self.weights[level + 1].T
-                above = through if above is None else above + through
+                above = _add_product(above, grad_signal * gate, self.weights[level + 1].T)
             grad_signal = above
         # Downwards through the activations: z_l sets both h_{l+1} and the gate d_l.
         grad_input = grad_inputs.get(len(features.gates))
@@ -75,10 +74,17 @@ class Surrogate:
             gate = features.gates[level]
             grad_z = None if grad_input is None else grad_input * gate
             if grad_gates[level] is not None:
-                bend = grad_gates[level] * (features.relu_alpha * gate * (1 - gate))
-                grad_z = bend if grad_z is None else grad_z + bend
+                alpha = features.relu_alpha
+                bend = torch.addcmul(gate, gate, gate, value=-1).mul_(grad_gates[level])  # d (1 - d), without alpha
+                grad_z = bend.mul_(alpha) if grad_z is None else grad_z.add_(bend, alpha=alpha)
             grad_input = grad_inputs.get(level)
             if grad_z is not None:
-                below = grad_z @ self.weights[level]
-                grad_input = below if grad_input is None else grad_input + below
+                grad_input = _add_product(grad_input, grad_z, self.weights[level])
         return torch.zeros_like(features.inputs[0]) if grad_input is None else grad_input
+
+
+def _add_product(present: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
+    """present + left @ right for left [..., n], right [n, m]: one pass over the result instead of two."""
+    if present is None:
+        return left @ right
+    return torch.addmm(present.flatten(0, -2), left.flatten(0, -2), right).view_as(present)

@@ -6,13 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.reference import kkt_value
+from benchmarks.reference import kkt_steps, kkt_value
 from core.candidate import Candidate
 from core.compute import Compute
 from core.diagnostics.stationarity import stationarity
 from core.errors import InputError
 from core.models.mlp import MLP
 from core.objectives.kkt import KKTStationarity
+from core.priors.penalties import Box, MinLambda
+from core.solvers.first_order import Adam
+from core.solvers.initial import Start
+from core.solvers.search_space import pixels
+from core.solvers.solve import Plan, solve
 from core.threat.model import ThreatModel
 from core.threat.observation import TrainedWeights
 
@@ -59,6 +64,41 @@ def test_value_and_gradients_are_those_of_double_backward(tiny_network, candidat
     assert torch.allclose(sum(got.terms.values()), got.value)
     assert torch.allclose(got.grad_x, grad_x, rtol=1e-8, atol=1e-10 * grad_x.abs().max())
     assert torch.allclose(got.grad_log_lam, grad_lam * plain.lam, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("biases", [[True, False, False], [True, True, True]])
+@pytest.mark.parametrize("residual", ["relative", "published"])
+def test_both_forms_of_a_layer_give_the_same(tiny_network, candidate, monkeypatch, biases, residual):
+    network = MLP([784, 64, 64, 1], biases=biases).double().requires_grad_(False)
+    network.load_state_dict(tiny_network.state_dict(), strict=False)
+    measured, got = objective(network, residual=residual), []
+    for cheaper in (True, False):
+        monkeypatch.setattr(measured, "_matrix_is_cheaper", lambda level, candidates, cheaper=cheaper: cheaper)
+        got.append(measured.evaluate(candidate, relu_alpha=50.0))
+    matrix, products = got
+    assert torch.allclose(matrix.value, products.value, rtol=1e-10)
+    assert torch.allclose(matrix.grad_x, products.grad_x, rtol=1e-8, atol=1e-10 * products.grad_x.abs().max())
+    assert torch.allclose(matrix.grad_log_lam, products.grad_log_lam, rtol=1e-8, atol=1e-12)
+
+
+def test_steps_are_those_of_the_plain_attack(tiny_network, candidate):
+    """What `benchmarks.kkt_step` compares: objective, penalties and Adam, from the same start to the same place."""
+    candidate = replace(candidate, x=candidate.x * 1.4 - 0.2)  # some pixels outside the box, some lam below 0.1
+    step, reached = kkt_steps(tiny_network, candidate, relu_alpha=20.0, residual="published", box_weight=1.0,
+                              lambda_weight=5.0, min_lambda=0.1, lr_x=0.01, lr_lam=0.02)
+    for _ in range(3):
+        step()
+    space = pixels(tiny_network.input_mean)
+    plan = Plan(iterations=3, lr_x=0.01, lr_lam=0.02, lr_schedule="constant", relu_alpha_start=20.0,
+                relu_alpha_end=20.0, record_every=1)
+    states = []
+    measured = objective(tiny_network, residual="published")
+    evaluate = measured.evaluate
+    measured.evaluate = lambda at, *, relu_alpha: (states.append(at), evaluate(at, relu_alpha=relu_alpha))[1]
+    solve(measured, [Box(1.0), MinLambda(5.0, 0.1)], space=space, method=Adam(), plan=plan,
+          start=Start(space.coordinates(candidate.x), candidate.labels, candidate.lam))
+    assert torch.allclose(states[-1].x, reached().x, rtol=1e-7, atol=1e-8)  # the look at the last step evaluates
+    assert torch.allclose(states[-1].lam, reached().lam, rtol=1e-7)
 
 
 def test_a_deeper_network(candidate):

@@ -1,0 +1,111 @@
+"""Time of one KKT attack step against the plain double-backward reference, as ratios in one run.
+
+    python -m benchmarks.kkt_step
+
+The victim is a random 784-1000-1000-1 network with a bias in the first layer: the arithmetic does not depend on
+what was trained. A step is the objective with its gradients, the penalties and Adam's update. Ours is timed inside
+`solve`, with everything that it does besides and its look at the exact residual every 25 steps; `reference` is
+float64 autograd of the same step and nothing else (`benchmarks.reference`). The two take turns, and each
+number is a median. The last line is JSON: {"ratio_vs_reference": reference / ours by the number of candidates,
+"restarts_16_vs_1": time of 16 restarts of 20 candidates in one batch over that of one}.
+"""
+
+import json
+import os
+import time
+from statistics import median
+
+import torch
+
+from benchmarks.reference import kkt_steps
+from core.candidate import Candidate
+from core.compute import choose
+from core.models.mlp import MLP
+from core.monitor import Silent
+from core.objectives.kkt import KKTStationarity
+from core.priors.penalties import Box, MinLambda
+from core.solvers.first_order import Adam
+from core.solvers.initial import Start, draw_start
+from core.solvers.search_space import SearchSpace, pixels
+from core.solvers.solve import Plan, solve
+from core.threat.model import ThreatModel
+from core.threat.observation import TrainedWeights
+
+CANDIDATES = (2, 20, 100, 1000)
+RECORD_EVERY, ROUNDS = 25, 5
+BOX, LAMBDA, MIN_LAMBDA, LR_X, LR_LAM, ALPHA = 1.0, 5.0, 0.1, 0.05, 0.05, 150.0
+
+
+class _Stopwatch(Silent):
+    """Notes when each step ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[float] = []
+
+    def progress(self, step: int, total: int) -> None:
+        self.ended.append(time.perf_counter())
+
+
+def victim() -> MLP:
+    """float64, at random, with pre-activations of the size of a trained network's."""
+    generator = torch.Generator().manual_seed(0)
+    network = MLP([784, 1000, 1000, 1]).double().requires_grad_(False)
+    for layer in network.layers:
+        layer.weight.normal_(0, 1.4 * layer.in_features**-0.5, generator=generator)
+    network.layers[0].bias.normal_(0, 0.05, generator=generator)
+    return network
+
+
+class Comparison:
+    """Ours and the reference at one number of candidates, from the same start."""
+
+    def __init__(self, network: MLP, *, candidates: int, restarts: int = 1) -> None:
+        compute = choose()
+        self.objective = KKTStationarity(TrainedWeights(network, ThreatModel()), compute=compute,
+                                         residual="published")
+        self.space: SearchSpace = pixels(self.objective.surrogate.network.input_mean)
+        self.start: Start = draw_start(self.objective, self.space, samples=candidates, restarts=restarts,
+                                       labels=torch.arange(candidates) % 2, coefficients=None, init_scale=0.3, seed=0,
+                                       compute=compute)
+        images = self.space.images(self.start.coordinates).double().cpu()
+        self.step, _ = kkt_steps(network, Candidate(images, self.start.labels.cpu(), self.start.lam.double().cpu()),
+                                 relu_alpha=ALPHA, residual="published", box_weight=BOX, lambda_weight=LAMBDA,
+                                 min_lambda=MIN_LAMBDA, lr_x=LR_X, lr_lam=LR_LAM)
+
+    def ours(self) -> float:
+        """Seconds a step, over as many steps as hold one look; the first step and the looks at both ends are out."""
+        watch = _Stopwatch()
+        plan = Plan(iterations=RECORD_EVERY + 1, lr_x=LR_X, lr_lam=LR_LAM, lr_schedule="cosine",
+                    relu_alpha_start=ALPHA, relu_alpha_end=ALPHA, record_every=RECORD_EVERY)
+        solve(self.objective, [Box(BOX), MinLambda(LAMBDA, MIN_LAMBDA)], space=self.space, start=self.start,
+              method=Adam(), plan=plan, monitor=watch)
+        return (watch.ended[-1] - watch.ended[0]) / RECORD_EVERY
+
+    def reference(self, steps: int = 3) -> float:
+        began = time.perf_counter()
+        for _ in range(steps):
+            self.step()
+        return (time.perf_counter() - began) / steps
+
+
+def main() -> None:
+    network = victim()
+    print(f"{choose().describe()}, {torch.get_num_threads()} threads on {os.cpu_count()} cores")
+    ratios, ours_at = {}, {}
+    for candidates in CANDIDATES:
+        pair = Comparison(network, candidates=candidates)
+        pair.ours(), pair.reference()  # warm up
+        times = [(pair.ours(), pair.reference()) for _ in range(ROUNDS)]
+        ours, plain = (median(column) for column in zip(*times, strict=True))
+        ratios[str(candidates)], ours_at[candidates] = round(plain / ours, 2), ours
+        print(f"{candidates:4d} candidates: reference {1e3 * plain:.1f}, ours {1e3 * ours:.1f} ms a step", flush=True)
+    one, many = Comparison(network, candidates=20), Comparison(network, candidates=20, restarts=16)
+    one.ours(), many.ours()
+    times = [(one.ours(), many.ours()) for _ in range(ROUNDS)]
+    single, batch = (median(column) for column in zip(*times, strict=True))
+    print(f"  20 candidates: 1 restart {1e3 * single:.1f}, 16 restarts {1e3 * batch:.1f} ms a step")
+    print(json.dumps({"ratio_vs_reference": ratios, "restarts_16_vs_1": round(batch / single, 2)}))
+
+
+if __name__ == "__main__":
+    main()
