@@ -146,7 +146,8 @@ class MaxMargin(Trainer):
 
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, meta = super().checkpoint()
-        for prefix, values in (("best.", self.best), ("velocity.", self.velocity or [])):
+        best = [tensor.clone() for tensor in self.best]  # safetensors takes no tensor twice: it may be the present one
+        for prefix, values in (("best.", best), ("velocity.", self.velocity or [])):
             tensors |= {prefix + name: value for name, value in zip(self.names, values, strict=False)}
         return tensors, meta | {"descent": None if self.descent is None else vars(self.descent).copy()}
 

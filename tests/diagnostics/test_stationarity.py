@@ -36,9 +36,12 @@ def assert_matches_explicit(network: MLP, x: torch.Tensor, labels: torch.Tensor)
         part = slice(begin, begin + size)
         expected = (difference[part].norm() / theta[part].norm()).item()
         assert measured.layer_residuals[f"layers.{index}"] == pytest.approx(expected, rel=1e-6)
+        parallel = torch.cosine_similarity(theta[part], (gradients @ measured.multipliers)[part], dim=0).item()
+        assert measured.alignments[f"layers.{index}"] == pytest.approx(parallel, rel=1e-6, abs=1e-9)
         begin += size
     margins = (2 * labels - 1) * network(x)
     assert measured.margin == pytest.approx((margins.min() / theta.norm() ** len(network.layers)).item(), rel=1e-9)
+    assert measured.median_margin == pytest.approx((margins.median() / theta.norm() ** len(network.layers)).item())
     assert set(measured.active.tolist()) == set((lam > 1e-6 * lam.max()).nonzero()[0].tolist())
 
 
@@ -71,6 +74,7 @@ def test_zero_at_a_kkt_point():
     network.layers[1].weight.copy_(x.norm()[None, None])
     measured = stationarity(network, x.reshape(1, 1, 2, 2), torch.tensor([1]))
     assert measured.residual < 1e-7
+    assert list(measured.alignments.values()) == pytest.approx([1.0, 1.0])
     assert measured.multipliers.tolist() == pytest.approx([1 / x.norm().item()], rel=1e-6)
     assert stationarity(network, x.reshape(1, 1, 2, 2), torch.tensor([0])).residual == pytest.approx(1.0)
 

@@ -125,6 +125,19 @@ def test_another_seed_is_another_network(runs_root, finished):
     assert len(prints) == 2
 
 
+def test_max_margin_is_reported(runs_root, finished):
+    run = runs_root.create(config(optimizer="max-margin", epochs=600))
+    execute(run)
+    report, before = run.report(), finished.report()
+    assert report["ending"] == "The KKT residual is flat at the target loss."
+    assert report["reached_target"] is True
+    assert report["log_loss"] == -8.0
+    assert report["kkt_residual"] < 0.5 * before["kkt_residual"]
+    assert min(report["alignments"].values()) > max(0.8, min(before["alignments"].values()))
+    assert report["median_margin"] >= report["margin"] > 0
+    assert report["norm"] < before["norm"]
+
+
 @pytest.mark.parametrize(("changes", "message"), [
     ({"samples_per_class": 2500}, "samples_per_class: 2500 is not between 1 and 2499"),
     ({"optimizer": "gd", "learning_rate": 10.0, "init_scale": 1.0, "hidden": 200, "seed": 0},
