@@ -112,22 +112,23 @@ class KKTStationarity:
         weight, bias = self.surrogate.weights[level], self.surrogate.biases[level]
         scale = 2 * self.weights[level] / self._norms[level]
         part = k[..., None] * e
-        left = torch.baddbmm(weight.expand(len(k), *weight.shape), part.mT, h, alpha=-1)
-        square = left.flatten(1).square().sum(-1)
-        if bias is None:
-            reached = h @ left.mT
-        else:
-            left_bias = bias - part.sum(1)
-            square = square + left_bias.square().sum(-1)
-            reached = torch.baddbmm(left_bias[:, None].expand_as(e), h, left.mT)
+        square, left, left_bias = _left(weight, bias, part, h)
+        reached = h @ left.mT if left_bias is None else torch.baddbmm(left_bias[:, None].expand_as(e), h, left.mT)
         slope_k = -scale * (e * reached).sum(-1)
         return (square / self._norms[level], slope_k, part.mul_(-scale) @ left,
                 reached.mul_(-scale * k[..., None]))
 
     def residuals(self, candidate: Candidate) -> dict[str, Tensor]:
-        parts = self._exact(candidate)
         k = signed(candidate).cpu().double() / candidate.lam.shape[1]
-        terms = {level: self._relative(k, at, level).clamp(min=0) for level, at in parts.items()}
+        features = self.surrogate.features(candidate.x, relu_alpha=EXACT)
+        terms = {}
+        for level in self.levels:
+            e, h = features.signals[level].cpu().double(), features.inputs[level].cpu().double()
+            if self._matrix_is_cheaper(level, k.shape[1]):
+                square, *_ = _left(self._exact_weights[level], self._exact_biases[level], k[..., None] * e, h)
+                terms[level] = square / self._norms[level]
+            else:
+                terms[level] = self._relative(k, self._exact_products(k, e, h, level), level).clamp(min=0)
         total = sum(self.weights.values())
         return {"residual": sum(self.weights[level] / total * term for level, term in terms.items()),
                 **{f"residual.layers.{level}": term for level, term in terms.items()}}
@@ -168,16 +169,17 @@ class KKTStationarity:
                                           self.surrogate.biases[level])
 
     def _exact(self, candidate: Candidate, *, k: Tensor | None = None) -> dict[int, _Products]:
-        """Exact ReLU, the products in float64: the expanded square cancels near 0."""
+        """Exact ReLU, the products in float64."""
         features = self.surrogate.features(candidate.x, relu_alpha=EXACT)
         k = signed(candidate).cpu().double() / candidate.lam.shape[1] if k is None else k
-        parts = {}
-        for level in self.levels:
-            e, h = features.signals[level].cpu().double(), features.inputs[level].cpu().double()
-            bias = self._exact_biases[level]
-            z = torch.nn.functional.linear(h, self._exact_weights[level], bias)
-            parts[level] = _products(k, e, h, (e * z).sum(-1), bias is not None)
-        return parts
+        return {level: self._exact_products(k, features.signals[level].cpu().double(),
+                                            features.inputs[level].cpu().double(), level) for level in self.levels}
+
+    def _exact_products(self, k: Tensor, e: Tensor, h: Tensor, level: int) -> _Products:
+        """In float64: the expanded square cancels near 0."""
+        bias = self._exact_biases[level]
+        z = torch.nn.functional.linear(h, self._exact_weights[level], bias)
+        return _products(k, e, h, (e * z).sum(-1), bias is not None)
 
     def _relative(self, k: Tensor, at: _Products, level: int) -> Tensor:
         return 1 + (k * (at.mixed - 2 * at.cross)).sum(-1) / self._norms[level]
@@ -188,6 +190,16 @@ def _products(k: Tensor, e: Tensor, h: Tensor, cross: Tensor, has_bias: bool) ->
     if has_bias:
         gram_h = gram_h + 1  # the bias is a weight on a constant input 1
     return _Products(gram_e, gram_h, cross, ((gram_e * gram_h) @ k[..., None])[..., 0])
+
+
+def _left(weight: Tensor, bias: Tensor | None, part: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """What k_i e_i = `part` [R, N, n_out] leave of a layer: ||D||^2 [R], D [R, n_out, n_in] and its bias [R, n_out]."""
+    left = torch.baddbmm(weight.expand(len(part), *weight.shape), part.mT, h, alpha=-1)
+    square = left.flatten(1).square().sum(-1)
+    if bias is None:
+        return square, left, None
+    left_bias = bias - part.sum(1)
+    return square + left_bias.square().sum(-1), left, left_bias
 
 
 def _squared_norms(network: torch.nn.Module) -> list[float]:

@@ -71,11 +71,13 @@ def test_value_and_gradients_are_those_of_double_backward(tiny_network, candidat
 def test_both_forms_of_a_layer_give_the_same(tiny_network, candidate, monkeypatch, biases, residual):
     network = MLP([784, 64, 64, 1], biases=biases).double().requires_grad_(False)
     network.load_state_dict(tiny_network.state_dict(), strict=False)
-    measured, got = objective(network, residual=residual), []
+    measured, got, exact = objective(network, residual=residual), [], []
     for cheaper in (True, False):
         monkeypatch.setattr(measured, "_matrix_is_cheaper", lambda level, candidates, cheaper=cheaper: cheaper)
         got.append(measured.evaluate(candidate, relu_alpha=50.0))
+        exact.append(measured.residuals(candidate))
     matrix, products = got
+    assert all(torch.allclose(exact[0][name], exact[1][name], rtol=1e-10) for name in exact[1])
     assert torch.allclose(matrix.value, products.value, rtol=1e-10)
     assert torch.allclose(matrix.grad_x, products.grad_x, rtol=1e-8, atol=1e-10 * products.grad_x.abs().max())
     assert torch.allclose(matrix.grad_log_lam, products.grad_log_lam, rtol=1e-8, atol=1e-12)
