@@ -5,7 +5,8 @@
 For the whole network and for layers.0: the smallest residual of gd in its epochs and how soon each method is there,
 then the end of max-margin, which gd has not reached by then. How far gd still is comes from log-gd: a step s
 of it at loss L is the step of s / (lr L) epochs of gd, so its path tells in how many epochs gd would be where
-(`gd_equivalent_log10`; an estimate, exact only for small steps). The last line is JSON.
+(`gd_equivalent_log10`; an estimate, exact only for small steps: for layers.0 log-gd's larger ones cost more than they
+tell). The last line is JSON.
 """
 
 import argparse

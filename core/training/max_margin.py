@@ -125,16 +125,18 @@ class MaxMargin(Trainer):
         there = self.batch.evaluate(trial)
         value = log_norm(trial, there.margins, self.target_log_loss, self.power)
         self.epoch += 1
+        stuck = False
         if value <= self.value:
             self.step_size *= GROW
             self.parameters, self.position, self.velocity, self.gradient = trial, there, direction, None
             self.rescale()
         else:
             shortest = 0.1 * torch.finfo(self.batch.x.dtype).eps * norm(self.parameters)
-            self.stalled = self.velocity is None and self.step_size * norm(direction) < shortest
+            stuck = self.velocity is None and self.step_size * norm(direction) < shortest
             self.step_size *= SHRINK
             self.velocity = None
         self.descent.look(self.epoch, self.least_fall)
+        self.descent.flat |= stuck  # no step goes down any more: on a kink, the residual stays what it is
 
     def rescale(self) -> None:
         """Keep the weights near the level: their scale changes nothing in psi, but drifts."""
