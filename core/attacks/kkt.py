@@ -31,6 +31,8 @@ from core.threat.observation import Observation, TrainedWeights
 from core.threat.span import input_span
 from core.viz.images import grid_png
 
+ALPHAS = (5.0, 500.0)  # a soft surrogate finds the basin; sharper ends did no better (20 digits, three bases)
+BOX = 0.1              # at 1 the box holds images back while they form: mean SSIM 0.53 for 0.75 (the same digits)
 ALIKE = 0.9  # two candidates of one label whose pixels correlate more than this are one sample
 
 
@@ -51,9 +53,10 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     start = draw_start(objective, space, samples=candidates, restarts=config.restarts,
                        labels=candidate_labels(threat.labels, candidates), coefficients=None,
                        init_scale=config.init_scale, seed=config.seed, compute=compute)
+    alphas = config.alphas(ALPHAS)
     plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
-                lr_schedule=config.lr_schedule, relu_alpha_start=config.relu_alpha_start,
-                relu_alpha_end=config.relu_alpha_end, tolerance=config.tolerance, record_every=config.record_every,
+                lr_schedule=config.lr_schedule, relu_alpha_start=alphas[0],
+                relu_alpha_end=alphas[1], tolerance=config.tolerance, record_every=config.record_every,
                 max_seconds=(config.max_seconds or math.inf) - (time.monotonic() - began))
     reconstruction = solve(objective, penalties(config, candidates), space=space, start=start,
                            method=FIRST_ORDER[config.optimizer](), plan=plan, monitor=monitor)
@@ -89,8 +92,9 @@ def candidate_labels(known: Tensor | None, candidates: int) -> Tensor:
 
 def penalties(config: AttackConfig, candidates: int) -> list[Penalty]:
     """A penalty is a mean over candidates; the published sum goes with the published, unscaled residual."""
+    box = BOX if config.box_weight is None else config.box_weight
     scale = candidates if config.kkt_residual == "published" else 1
-    return [Box(scale * config.box_weight), MinLambda(scale * config.lambda_weight, config.min_lambda),
+    return [Box(scale * box), MinLambda(scale * config.lambda_weight, config.min_lambda),
             TotalVariation(scale * (config.tv_weight or 0.0)), Sparsity(scale * (config.sparsity_weight or 0.0))]
 
 

@@ -24,6 +24,8 @@ from core.threat.observation import AdapterDelta, Factors, Observation, TrainedW
 from core.threat.spectrum import count_samples
 from core.viz.images import grid_png
 
+ALPHAS = (20.0, 50_000.0)
+BOX = 1.0
 LOW_RANK_PRIOR = 1e-3  # measured at ranks 8 and 128: 1e-2 blurs, 0 leaves noise
 
 
@@ -53,9 +55,10 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     start = draw_start(objective, space, samples=samples, restarts=config.restarts, labels=threat.labels,
                        coefficients=threat.coefficients, init_scale=config.init_scale, seed=config.seed,
                        compute=compute)
+    alphas = config.alphas(ALPHAS)
     plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
-                lr_schedule=config.lr_schedule, relu_alpha_start=config.relu_alpha_start,
-                relu_alpha_end=config.relu_alpha_end, fixed_lam=threat.coefficients is not None,
+                lr_schedule=config.lr_schedule, relu_alpha_start=alphas[0],
+                relu_alpha_end=alphas[1], fixed_lam=threat.coefficients is not None,
                 tolerance=config.tolerance, record_every=config.record_every,
                 max_seconds=(config.max_seconds or math.inf) - (time.monotonic() - began))
     reconstruction = solve(objective, penalties(config, observation), space=space, start=start,
@@ -69,7 +72,7 @@ def penalties(config: AttackConfig, observation: AdapterDelta | WeightDelta) -> 
     determined = first.A.shape[0] >= first.A.shape[1] if isinstance(first, Factors) else first is not None
     default = 0.0 if determined else LOW_RANK_PRIOR
     tv, sparsity = (default if weight is None else weight for weight in (config.tv_weight, config.sparsity_weight))
-    return [Box(config.box_weight), TotalVariation(tv), Sparsity(sparsity)]
+    return [Box(BOX if config.box_weight is None else config.box_weight), TotalVariation(tv), Sparsity(sparsity)]
 
 
 def count(observation: AdapterDelta | WeightDelta) -> tuple[int, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from core.attacks.ntk import BOX
 from core.candidate import Candidate
 from core.compute import choose
 from core.monitor import Monitor, Silent
@@ -65,7 +66,7 @@ def polish(observation: AdapterDelta | WeightDelta, config: AttackConfig, monito
                                                     start.lam))["residual"])
         plan = Plan(iterations=steps, lr_x=RATE, lr_lam=RATE, lr_schedule="cosine", relu_alpha_start=ALPHAS[0],
                     relu_alpha_end=ALPHAS[1], record_every=25, max_seconds=left)
-        found = solve(objective, [Box(config.box_weight)], space=space, start=start, method=Adam(), plan=plan,
+        found = solve(objective, [Box(BOX if config.box_weight is None else config.box_weight)], space=space, start=start, method=Adam(), plan=plan,
                       monitor=_OnlyStops(monitor))
         residual = float(found.residuals["residual"][0])
         if best is None or residual < best.residual:

@@ -41,10 +41,6 @@ def grid_values(config: ExperimentConfig) -> dict[str, Any]:
     return {name: preset[name] if getattr(config, name) is None else getattr(config, name) for name in AXES}
 
 
-# The KKT search needs a softer surrogate than the NTK one, whose defaults it shares (measured on 20-digit networks).
-SOFT = {"relu_alpha_start": 5.0, "relu_alpha_end": 50.0}
-
-
 def expand(config: ExperimentConfig, *, width: float = 1000.0) -> list[Point]:
     """All points in the order in which they are run. `width` is the mean input width of the adapted layers."""
     preset, values = preset_of(config), grid_values(config)
@@ -73,8 +69,7 @@ def expand(config: ExperimentConfig, *, width: float = 1000.0) -> list[Point]:
                       "coefficients": coefficients, "features": features, "method": preset.method}
             attack = {"kind": "attack", "method": preset.method, "threat": THREATS.get(coefficients, "informed"),
                       "seed": seed, "restarts": values["restarts"], "iterations": values["iterations"], **shared,
-                      **({"features": features} if features == "both" else {}),
-                      **(SOFT if preset.method == "kkt" else {})}
+                      **({"features": features} if features == "both" else {})}
             points.append(Point(varied, number, finetune, attack))
     return points
 

@@ -146,10 +146,12 @@ class AttackConfig(RunConfig):
                                   scale="log", ge=1e-6, le=10.0)
     lr_schedule: Literal["cosine", "constant"] = knob(
         "cosine", help="Both learning rates over the run: cosine falls to 0, constant stays.", group="expert")
-    relu_alpha_start: float = knob(20.0, help="Sharpness of the ModifiedReLU surrogate at the first step.",
-                                   scale="log", ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
-    relu_alpha_end: float = knob(50_000.0, help="Sharpness of the ModifiedReLU surrogate at the last step; it rises "
-                                 "geometrically.", scale="log", ge=1.0, le=1e6)
+    relu_alpha_start: float | None = knob(
+        None, help="Sharpness of the ModifiedReLU surrogate at the first step. Empty: 20 for ntk, 5 for kkt.",
+        scale="log", ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
+    relu_alpha_end: float | None = knob(
+        None, help="Sharpness of the ModifiedReLU surrogate at the last step; it rises geometrically. Empty: 50,000 for "
+        "ntk, 500 for kkt.", scale="log", ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
     whitening: float = knob(1.0, help="0: plain relative residual, in which the strongest sample hides the others; "
                             "1: every singular direction of the update weighs alike.", ge=0.0, le=1.0)
     features: Literal["base", "both"] = knob(
@@ -170,7 +172,8 @@ class AttackConfig(RunConfig):
                              source="Haim et al. 2022: 0.4471")
     lambda_weight: float = knob(5.0, help="kkt: weight of the penalty on multipliers below the least.", ge=0.0, le=1e4,
                                 group="expert", source="Haim et al. 2022: 5")
-    box_weight: float = knob(1.0, help="Weight of the penalty on pixels outside [0, 1].", ge=0.0, le=1e4)
+    box_weight: float | None = knob(None, help="Weight of the penalty on pixels outside [0, 1]. Empty: 1 for ntk, 0.1 "
+                                    "for kkt; published is 1.", ge=0.0, le=1e4, source="Haim et al. 2022: 1")
     tv_weight: float | None = knob(None, help="Weight of the total variation of an image. Empty: 1 for algebraic; for "
                                    "ntk 0.001 where the first adapter's rank is below the number of pixels, else 0.", ge=0.0, le=10.0)
     sparsity_weight: float | None = knob(None, help="Weight of the sum of an image's pixels. Empty: 1 for "
@@ -194,6 +197,11 @@ class AttackConfig(RunConfig):
                             le=1.0, group="expert")
     record_every: int = knob(25, help="Record metrics and images every so many steps.", unit="steps", ge=1,
                              le=10_000, group="expert")
+
+    def alphas(self, default: tuple[float, float]) -> tuple[float, float]:
+        """Sharpness of the surrogate at the first and the last step; `default` is the method's."""
+        start, end = self.relu_alpha_start, self.relu_alpha_end
+        return default[0] if start is None else start, default[1] if end is None else end
 
 
 class ExperimentConfig(RunConfig):
