@@ -9,7 +9,7 @@ from core.attacks.outcome import Outcome
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
 from core.jobs.inputs import load_victim, observe_files
-from core.jobs.scoring import score
+from core.jobs.scoring import score, score_training
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
@@ -37,7 +37,7 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     outcome = METHODS[config.method](observation, config, recorder, began=began)
     recorder.log(outcome.status.value)
     _write(run, outcome)
-    scored = score(run, outcome, victim)
+    scored = score(run, outcome, victim) if victim else score_training(run, outcome, config, recorder)
     write_json(run.file("report.json"), finite({**_report(observation, outcome), "score": scored,
                                                 "seconds": run.status().seconds}))
     recorder.summary(residual=outcome.residuals["residual"], samples=len(outcome.x), method=outcome.method,

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.threat.delta import STORED
+from core.threat.spectrum import ROUNDING
+
 RARE = 4.0  # Tracy and Widom's t has mean -1.2 and deviation 1.3: above 4 in less than one layer of 10,000
 
 
@@ -31,19 +34,22 @@ def input_span(weight: Tensor, bias: Tensor | None) -> InputSpan | None:
     # The constant input 1 beside the pixels: inputs that sum to zero (their mean was subtracted) lose one dimension
     # among the pixels alone, and N would come out one too small.
     values = torch.linalg.svdvals(joined)
-    samples, edge = _outliers(values, *joined.shape)
+    # Weight decay may shrink the initialisation below the rounding of the stored weights, which then is the noise.
+    eps = next(torch.finfo(dtype).eps for dtype in STORED if torch.equal(joined.to(dtype).double(), joined))
+    rounding = ROUNDING * eps * float(values[0])
+    samples, edge = _outliers(values, *joined.shape, least=rounding)
     _, S, Vh = torch.linalg.svd(weight, full_matrices=False)
-    inside, _ = _outliers(S, *weight.shape)
+    inside, _ = _outliers(S, *weight.shape, least=rounding)
     if samples == 0 or inside == 0:
         return None
     after = float(values[samples]) if samples < len(values) else 0.0
     return InputSpan(samples, Vh[:inside].T.contiguous(), f"N = {samples} from the first layer: so many singular "
-                     f"values stand above {edge:.2g}, where the noise of its initialisation ends (the next one is "
-                     f"{after:.2g}); samples that left less than that are not counted.")
+                     f"values stand above {edge:.2g}, where the noise of initialisation and rounding ends (the next one "
+                     f"is {after:.2g}); samples that left less than that are not counted.")
 
 
-def _outliers(values: Tensor, rows: int, columns: int) -> tuple[int, float]:
-    """How many singular values, largest first, stand above the bulk, and its edge."""
+def _outliers(values: Tensor, rows: int, columns: int, *, least: float) -> tuple[int, float]:
+    """How many singular values, largest first, stand above the bulk, and its edge, `least` at least."""
     count, smaller = 0, min(rows, columns)
     while True:
         # Without the outliers a smaller noise matrix is left; its median gives the scale, and that the next edge.
@@ -52,7 +58,7 @@ def _outliers(values: Tensor, rows: int, columns: int) -> tuple[int, float]:
             return smaller, float(values[-1])
         mu = (m**0.5 + n**0.5) ** 2
         sigma = (m**0.5 + n**0.5) * (m**-0.5 + n**-0.5) ** (1 / 3)
-        edge = float(values[count:].median()) / _median(m, n) * (mu + RARE * sigma) ** 0.5
+        edge = max(least, float(values[count:].median()) / _median(m, n) * (mu + RARE * sigma) ** 0.5)
         found = int((values > edge).sum())
         if found <= count:
             return count, edge

@@ -9,6 +9,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "pretrain": {
         "Demo": {},
         "Small and quick": {"hidden": 256, "samples_per_class": 50, "epochs": 300},
+        "For KKT, 20 digits": {"optimizer": "max-margin", "samples_per_class": 10},
+        "For KKT, 500 digits": {"optimizer": "max-margin", "target_log_loss": -10.0},
         "As published": {"optimizer": "gd", "learning_rate": 0.01, "epochs": 1_000_000, "record_every": 1000},
     },
     "finetune": {
@@ -21,6 +23,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "Demo": {},
         "Algebraic": {"method": "algebraic"},
         "Gradient matching": {"method": "ntk"},
+        "KKT": {"method": "kkt", "restarts": 4},
         "Quick look": {"method": "ntk", "restarts": 4, "iterations": 300},
         "As published": {"method": "ntk", "optimizer": "sgd", "lr_x": 0.03052, "lr_schedule": "constant",
                          "relu_alpha_start": 149.87, "relu_alpha_end": 149.87, "init_scale": 0.03498,
@@ -36,6 +39,8 @@ PRESETS["experiment"] = {label: {"preset": name, "size": size} for (name, size),
 NOTES = {
     ("pretrain", "Demo"): "A thousand neurons wide, 250 digits a class, descent on the log-loss: about a minute.",
     ("pretrain", "Small and quick"): "A small network on few digits, to see how the laboratory works.",
+    ("pretrain", "For KKT, 20 digits"): "Trained until the KKT residual is flat: seconds. Its digits come back best.",
+    ("pretrain", "For KKT, 500 digits"): "The same with 250 digits a class: minutes.",
     ("pretrain", "As published"): "Plain gradient descent for a million epochs, as in Haim et al. 2022: many hours.",
     ("finetune", "One full-rank step"): "One SGD step, full rank: the adapter holds the whole gradient.",
     ("finetune", "Rank 8"): "One SGD step through rank 8, as most people would publish it.",
@@ -44,6 +49,7 @@ NOTES = {
     ("attack", "Demo"): "Looks at the update and takes the attack that suits it.",
     ("attack", "Algebraic"): "Patterns, equations and signs of each sample: seconds a sample, exact from rank 128 on.",
     ("attack", "Gradient matching"): "Adam, 16 restarts: about a minute on two cores, and images to watch.",
+    ("attack", "KKT"): "Training digits out of the trained weights alone: name a checkpoint and no adapter.",
     ("attack", "Quick look"): "A few hundred steps, to see images begin to form.",
     ("attack", "As published"): "SGD with momentum, plain residuals and a fixed α of 149.87, as in Haim et al. 2022.",
     **{("experiment", label): f"{experiments.PRESETS[name].note} {SIZES[size]}"

@@ -51,3 +51,14 @@ def test_more_samples_than_the_layer_can_show_do_not_crash():
     weight, bias, _ = layer(30, 20, 60)
     span = input_span(weight, bias)
     assert span is None or span.samples <= 21
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rounding_is_noise_where_the_initialisation_faded_below_it(dtype):
+    """Rounding of entries of many sizes is no Gaussian bulk: its largest values stand out of its own median."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(6, 64, generator=generator, dtype=torch.float64)
+    signals = torch.randn(6, 200, generator=generator, dtype=torch.float64)
+    signals *= torch.rand(200, generator=generator, dtype=torch.float64) ** 8  # few neurons carry most
+    span = input_span((signals.T @ inputs).to(dtype), signals.sum(0).to(dtype))
+    assert span.samples == 6
