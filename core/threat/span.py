@@ -44,8 +44,8 @@ def input_span(weight: Tensor, bias: Tensor | None) -> InputSpan | None:
         return None
     after = float(values[samples]) if samples < len(values) else 0.0
     return InputSpan(samples, Vh[:inside].T.contiguous(), f"N = {samples} from the first layer: so many singular "
-                     f"values stand above {edge:.2g}, where the noise of initialisation and rounding ends (the next one "
-                     f"is {after:.2g}); samples that left less than that are not counted.")
+                     f"values stand above {edge:.2g}, where the noise of initialisation and rounding ends (the next "
+                     f"one is {after:.2g}); samples that left less than that are not counted.")
 
 
 def _outliers(values: Tensor, rows: int, columns: int, *, least: float) -> tuple[int, float]:
