@@ -42,6 +42,8 @@ def attack_anatomy(run: Run, report: dict[str, Any] | None, victim: Run | None) 
     truth = run.file("truth_patterns.safetensors")
     if not score:
         return
+    if score.get("of"):  # training digits of a base: gates are compared for the samples of a fine-tuning alone
+        return
     known = gate_rows(truth, "truth")
     _drawn(differing_gates(known, gate_rows(truth, "found"), names=names), run,
            "Where reconstruction and truth differ", _why_equal(known, score))

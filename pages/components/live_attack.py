@@ -102,8 +102,8 @@ def _truth(run: Run, victim: Run | None) -> list[bytes]:
 def _reasons(victim: Run | None) -> None:
     if victim is None:
         st.markdown("**Why it works or fails**")
-        st.caption("The victim was not made in this laboratory: how its neurons flipped and how far its features "
-                   "moved during fine-tuning is not known.")
+        st.caption("No fine-tuning of this laboratory is attacked here, so how neurons flipped and how far features "
+                   "moved is not known.")
         return
     rows = metrics(victim)
     st.markdown("**Why it works or fails**")
