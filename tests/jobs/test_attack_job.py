@@ -68,7 +68,7 @@ def test_private_digits_come_back(store, threat):
 def test_one_sample_with_released_files_only(store):
     report = launch(store, finetune="single", threat="released-only").report()
     assert report["samples"] == 1
-    assert "largest gap" in report["samples_found_by"]
+    assert "numerical rank of layers.0" in report["samples_found_by"]
     assert report["score"]["mean_ssim"] > 0.95
 
 
