@@ -121,9 +121,10 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
     status = None
     while status is None:
         search.seconds = earlier + time.monotonic() - began
+        evaluation = objective.evaluate(search.candidate, relu_alpha=plan.relu_alpha(search.step))
         due = search.step % plan.record_every == 0 or search.step == plan.iterations
         if due and search.looked < search.step:
-            status = watch.look(search, penalties)
+            status = watch.look(search, evaluation, penalties)
         if search.step >= plan.iterations:
             status = status or Status.ITERATIONS
         elif monitor.should_stop():
@@ -132,7 +133,6 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
             status = Status.TIME_LIMIT
         if status is not None:
             break
-        evaluation = objective.evaluate(search.candidate, relu_alpha=plan.relu_alpha(search.step))
         slopes = _slopes(penalties, search.candidate)
         search.advance(evaluation.grad_x + slopes["x"],
                        evaluation.grad_log_lam + slopes["lam"] * search.candidate.lam, plan)  # d/dlog(lam)
@@ -172,7 +172,7 @@ class _Watch:
         self.snapshot_every = max(plan.record_every, -(-plan.iterations // SNAPSHOTS))
         self.snapped = -self.snapshot_every
 
-    def look(self, search: _Search, penalties: list[Penalty]) -> Status | None:
+    def look(self, search: _Search, evaluation: Evaluation, penalties: list[Penalty]) -> Status | None:
         """Update the best iterates, write a row of metrics, and say whether the search is over."""
         candidate, search.looked = search.candidate, search.step
         residuals = self.objective.residuals(candidate)
@@ -180,7 +180,6 @@ class _Watch:
         if not search.alive.any():
             return Status.DIVERGED
         leader = int(torch.where(search.alive, residuals["residual"], math.inf).argmin())
-        evaluation = self.objective.evaluate(candidate, relu_alpha=self.plan.relu_alpha(search.step))
         row = {name: float(value[leader]) for name, value in residuals.items()}
         row |= self._loss(evaluation, penalties, candidate, leader)
         row |= self._flips(candidate, leader)
