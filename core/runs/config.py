@@ -2,35 +2,16 @@
 
 A page's form, the command line's ``--set``, the sweep space and a run's stored
 ``config.json`` are all generated from these models; nothing else names a default.
-`knob` adds what a form needs beyond pydantic's own bounds: unit, scale (linear or
-log), group (basic or expert) and source.
+`core.runs.knob.knob` adds what a form needs beyond pydantic's own bounds: unit, scale
+(linear or log), group (basic or expert), source and the range of a search.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from core.errors import InputError
-
-
-def knob(default: Any = ..., *, help: str, unit: str = "", scale: str = "linear", group: str = "basic",
-         source: str = "", **bounds: Any) -> Any:
-    """A pydantic field with the facts that a form shows. ``bounds`` are pydantic's (ge, le, …)."""
-    extra = {"unit": unit, "scale": scale, "group": group, "source": source}
-    return Field(default, description=help, json_schema_extra=extra, **bounds)
-
-
-class RunConfig(BaseModel):
-    """What all kinds of run share. Frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    name: str = knob("", help="A label of your own for the lists; empty is fine.", max_length=80)
-    seed: int = knob(0, help="Seed of every random draw of this run.", ge=0, le=2**31 - 1)
-    device: Literal["auto", "cpu", "cuda", "mps"] = knob(
-        "auto", help="Where to compute; auto takes CUDA, then MPS, then the CPU.", group="expert")
-    precision: Literal["float32", "float64"] = knob(
-        "float32", help="Floating-point precision of the computation. MPS has no float64.", group="expert")
+from core.runs.knob import RunConfig, knob
 
 
 class PretrainConfig(RunConfig):
@@ -141,17 +122,17 @@ class AttackConfig(RunConfig):
     optimizer: Literal["adam", "sgd"] = knob("adam", help="Optimiser of images and coefficients; sgd has momentum "
                                              "0.9 as in the paper.", source="Haim et al. 2022: SGD, momentum 0.9")
     lr_x: float = knob(0.05, help="Learning rate of the images: with adam, the change of a typical pixel in a step.",
-                       scale="log", ge=1e-6, le=10.0)
+                       scale="log", search=(1e-3, 1.0), ge=1e-6, le=10.0)
     lr_coefficients: float = knob(0.05, help="Learning rate of the log-coefficients (the Lagrange multipliers).",
-                                  scale="log", ge=1e-6, le=10.0)
+                                  scale="log", search=(1e-3, 1.0), ge=1e-6, le=10.0)
     lr_schedule: Literal["cosine", "constant"] = knob(
         "cosine", help="Both learning rates over the run: cosine falls to 0, constant stays.", group="expert")
     relu_alpha_start: float | None = knob(
         None, help="Sharpness of the ModifiedReLU surrogate at the first step. Empty: 20 for ntk, 5 for kkt.",
-        scale="log", ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
+        scale="log", search=(1.0, 500.0), ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
     relu_alpha_end: float | None = knob(
-        None, help="Sharpness of the ModifiedReLU surrogate at the last step; it rises geometrically. Empty: 50,000 for "
-        "ntk, 500 for kkt.", scale="log", ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
+        None, help="Sharpness of the ModifiedReLU surrogate at the last step; it rises geometrically. Empty: 50,000 "
+        "for ntk, 500 for kkt.", scale="log", search=(10.0, 1e5), ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
     whitening: float = knob(1.0, help="0: plain relative residual, in which the strongest sample hides the others; "
                             "1: every singular direction of the update weighs alike.", ge=0.0, le=1.0)
     features: Literal["base", "both"] = knob(
@@ -168,14 +149,15 @@ class AttackConfig(RunConfig):
         None, help="kkt: layers to explain; empty takes all. A wide layer whose initialisation did not wash out says "
         "little.", group="expert", min_length=1)
     min_lambda: float = knob(0.1, help="kkt: least multiplier lam of a candidate, with theta = mean of y lam grad f; "
-                             "lower ones are penalised.", ge=0.0, le=10.0, group="expert",
+                             "lower ones are penalised.", search=(0.01, 0.5), ge=0.0, le=10.0, group="expert",
                              source="Haim et al. 2022: 0.4471")
     lambda_weight: float = knob(5.0, help="kkt: weight of the penalty on multipliers below the least.", ge=0.0, le=1e4,
                                 group="expert", source="Haim et al. 2022: 5")
     box_weight: float | None = knob(None, help="Weight of the penalty on pixels outside [0, 1]. Empty: 1 for ntk, 0.1 "
                                     "for kkt; published is 1.", ge=0.0, le=1e4, source="Haim et al. 2022: 1")
     tv_weight: float | None = knob(None, help="Weight of the total variation of an image. Empty: 1 for algebraic; for "
-                                   "ntk 0.001 where the first adapter's rank is below the number of pixels, else 0.", ge=0.0, le=10.0)
+                                   "ntk 0.001 where the first adapter's rank is below the number of pixels, else 0.",
+                                   ge=0.0, le=10.0)
     sparsity_weight: float | None = knob(None, help="Weight of the sum of an image's pixels. Empty: 1 for "
                                          "algebraic; for ntk 0.001 where the first adapter's rank is below the "
                                          "number of pixels, else 0.", ge=0.0,
@@ -192,7 +174,7 @@ class AttackConfig(RunConfig):
         "row-space", help="row-space: only images that the first layer's update allows, or for kkt its span above the "
         "noise of its initialisation: few unknowns and no stiff directions. pixels: every pixel alone.")
     init_scale: float = knob(0.3, help="Standard deviation of the initial pixels around the input mean.", scale="log",
-                             ge=1e-6, le=10.0, group="expert", source="Haim et al. 2022: 0.035")
+                             search=(1e-4, 1.0), ge=1e-6, le=10.0, group="expert", source="Haim et al. 2022: 0.035")
     tolerance: float = knob(0.0, help="Stop once the exact residual is below this; 0 never stops early.", ge=0.0,
                             le=1.0, group="expert")
     record_every: int = knob(25, help="Record metrics and images every so many steps.", unit="steps", ge=1,
@@ -242,9 +224,30 @@ class ExperimentConfig(RunConfig):
                                   le=1_000_000)
 
 
-AnyConfig = Annotated[PretrainConfig | FinetuneConfig | AttackConfig | ExperimentConfig, Field(discriminator="kind")]
+class SearchConfig(AttackConfig):
+    """Search the knobs of an attack (Optuna): trial after trial, each an attack of its own."""
+
+    kind: Literal["search"] = "search"
+    method: Literal["kkt", "ntk"] = knob("kkt", help="Attack whose knobs are searched.")
+    restarts: int = knob(4, help="Restarts R of each trial, computed as one batch.", scale="log", ge=1, le=256)
+    iterations: int = knob(600, help="Optimiser steps of each trial.", unit="steps", scale="log", ge=1, le=1_000_000)
+    knobs: list[Literal["init_scale", "lr_x", "lr_coefficients", "min_lambda", "relu_alpha_start",
+                        "relu_alpha_end"]] = knob(
+        ["init_scale", "lr_x", "min_lambda", "relu_alpha_start"], help="Knobs that are searched. Their values here are "
+        "the first trial, to compare with; the others stay as they are.", min_length=1, source="Haim et al. 2022")
+    objective: Literal["residual", "ssim"] = knob(
+        "residual", help="What a trial is judged by. residual: the attack's own, which needs no truth. ssim: an oracle "
+        "that is told the truth, a ceiling and no attack claim.")
+    trials: int = knob(20, help="Number of trials; the first takes the values given here.", unit="trials", scale="log",
+                       ge=1, le=1000)
+    prune: bool = knob(True, help="End a trial early where its residual is above the median of the earlier trials at "
+                       "the same step. Only where trials are judged by the residual.")
+
+
+AnyConfig = Annotated[PretrainConfig | FinetuneConfig | AttackConfig | ExperimentConfig | SearchConfig,
+                      Field(discriminator="kind")]
 KINDS: dict[str, type[RunConfig]] = {"pretrain": PretrainConfig, "finetune": FinetuneConfig, "attack": AttackConfig,
-                                     "experiment": ExperimentConfig}
+                                     "experiment": ExperimentConfig, "search": SearchConfig}
 
 # What pydantic says too tersely.
 SAID = {"missing": "It is needed; give it a value", "extra_forbidden": "There is no such knob here; remove it"}
