@@ -11,4 +11,6 @@ class Candidate:
 
     x: Tensor       # [R, N, C, H, W], images; [0, 1] is the box, not enforced
     labels: Tensor  # [R, N] in {0, 1}
-    lam: Tensor     # [R, N] > 0, dual variables: |sum over steps of lr * dL/df_i|; the label gives the sign
+    # [R, N], positive unless the search runs over lam itself; dual variables: |sum over steps of lr * dL/df_i|; the
+    # label gives the sign
+    lam: Tensor

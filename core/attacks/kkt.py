@@ -18,7 +18,8 @@ from core.diagnostics.kkt_limits import limits
 from core.errors import InputError
 from core.monitor import Monitor
 from core.objectives.kkt import KKTStationarity
-from core.objectives.ntk import signed
+from core.objectives.naive import NaiveConfidence
+from core.objectives.ntk import EXACT, signed
 from core.priors.penalties import Box, MinLambda, Penalty, Sparsity, TotalVariation
 from core.runs.config import AttackConfig
 from core.solvers.first_order import FIRST_ORDER
@@ -33,6 +34,8 @@ from core.viz.images import grid_png
 
 ALPHAS = (5.0, 500.0)  # a soft surrogate finds the basin; sharper ends did no better (20 digits, three bases)
 BOX = 0.1              # at 1 the box holds images back while they form: mean SSIM 0.53 for 0.75 (the same digits)
+REASONS = ("The KKT objective explains the trained weights as a sum of their own features.",
+           "The naive baseline: images of which the network is most sure, without the KKT equation.")
 ALIKE = 0.9  # two candidates of one label whose pixels correlate more than this are one sample
 
 
@@ -44,7 +47,8 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     """
     trained, threat = trained_weights(observation), observation.threat
     compute = choose(device=config.device, precision=config.precision)
-    objective = KKTStationarity(trained, compute=compute, residual=config.kkt_residual, layers=config.kkt_layers)
+    objective = NaiveConfidence(trained, compute=compute) if config.kkt_objective == "naive" else KKTStationarity(
+        trained, compute=compute, residual=config.kkt_residual, layers=config.kkt_layers)
     samples, candidates, found_by = count(trained, config)
     monitor.log(f"Threat {threat.level}. {found_by} {candidates} candidates. {compute.describe()}, "
                 f"{torch.get_num_threads()} threads.")
@@ -52,14 +56,15 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
         row_space(objective, compute=compute)
     start = draw_start(objective, space, samples=candidates, restarts=config.restarts,
                        labels=candidate_labels(threat.labels, candidates), coefficients=None,
-                       init_scale=config.init_scale, seed=config.seed, compute=compute)
-    alphas = config.alphas(ALPHAS)
+                       init_scale=config.init_scale, seed=config.seed, compute=compute, draw=config.init_draw,
+                       uniform_lam=config.lambda_start == "uniform")
+    alphas = (EXACT, EXACT) if config.kkt_surrogate == "relu" else config.alphas(ALPHAS)
     plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
-                lr_schedule=config.lr_schedule, relu_alpha_start=alphas[0],
+                lambda_space=config.lambda_space, lr_schedule=config.lr_schedule, relu_alpha_start=alphas[0],
                 relu_alpha_end=alphas[1], tolerance=config.tolerance, record_every=config.record_every,
                 max_seconds=(config.max_seconds or math.inf) - (time.monotonic() - began))
-    reconstruction = solve(objective, penalties(config, candidates), space=space, start=start,
-                           method=FIRST_ORDER[config.optimizer](), plan=plan, monitor=monitor)
+    reconstruction = solve(objective, penalties(config, candidates, mean=space.centre), space=space,
+                           start=start, method=FIRST_ORDER[config.optimizer](), plan=plan, monitor=monitor)
     return _outcome(trained, objective, reconstruction, samples, found_by)
 
 
@@ -90,11 +95,16 @@ def candidate_labels(known: Tensor | None, candidates: int) -> Tensor:
     return pattern.repeat(-(-candidates // len(pattern)))[:candidates]
 
 
-def penalties(config: AttackConfig, candidates: int) -> list[Penalty]:
-    """A penalty is a mean over candidates; the published sum goes with the published, unscaled residual."""
+def penalties(config: AttackConfig, candidates: int, *, mean: Tensor) -> list[Penalty]:
+    """A penalty is a mean over candidates; the published sum goes with the published, unscaled residual.
+
+    `mean` [C, H, W] is the network's input mean.
+    """
     box = BOX if config.box_weight is None else config.box_weight
+    least = 0.0 if config.kkt_objective == "naive" else config.lambda_weight  # its lam count for nothing
     scale = candidates if config.kkt_residual == "published" else 1
-    return [Box(scale * box), MinLambda(scale * config.lambda_weight, config.min_lambda),
+    return [Box(scale * box, mean if config.box_range == "centred" else None),
+            MinLambda(scale * least, config.min_lambda),
             TotalVariation(scale * (config.tv_weight or 0.0)), Sparsity(scale * (config.sparsity_weight or 0.0))]
 
 
@@ -120,8 +130,8 @@ def choose_distinct(x: Tensor, labels: Tensor, importance: Tensor, *, samples: i
     return sorted(classes[0][:int((known == 0).sum())] + classes[1][:int((known == 1).sum())]), len(copies)
 
 
-def _outcome(trained: TrainedWeights, objective: KKTStationarity, reconstruction: Reconstruction, samples: int,
-             found_by: str) -> Outcome:
+def _outcome(trained: TrainedWeights, objective: KKTStationarity | NaiveConfidence, reconstruction: Reconstruction,
+             samples: int, found_by: str) -> Outcome:
     best, candidate = reconstruction.best, reconstruction.candidate
     residual = reconstruction.residuals["residual"]
     winner = Candidate(*(tensor[best: best + 1] for tensor in (candidate.x, candidate.labels, candidate.lam)))
@@ -134,14 +144,15 @@ def _outcome(trained: TrainedWeights, objective: KKTStationarity, reconstruction
     trust = confidence(candidate, reconstruction.residuals.get("residual.layers.0", residual), best)
     order = residual.argsort().tolist()
     return Outcome(
-        method="kkt", reason="The KKT objective explains the trained weights as a sum of their own features.",
+        method="kkt", reason=REASONS[isinstance(objective, NaiveConfidence)],
         status=Status.NOT_HOMOGENEOUS if finished and not objective.homogeneous else reconstruction.status,
         x=reconstruction.x[chosen], labels=candidate.labels[best][chosen],
         coefficients=signed(candidate)[best][chosen] / count, samples_found_by=found_by,
         labels_found_by="known" if known is not None else "half of the candidates of each class, the strongest kept",
         confidence=[trust[index] for index in chosen],
         residuals={name: float(value[best]) for name, value in reconstruction.residuals.items()},
-        limits=limits(trained, reconstruction, homogeneous=objective.homogeneous),
+        limits=limits(trained, reconstruction, homogeneous=objective.homogeneous,
+                      naive=isinstance(objective, NaiveConfidence)),
         facts={"iterations": reconstruction.iterations, "restarts": len(residual), "best_restart": best,
                "restarts_near_best": len(near_best(residual, best)), "candidates": count, "copies": copies},
         tensors={"x": candidate.x.float(), "labels": candidate.labels, "lam": candidate.lam, "residuals": residual,

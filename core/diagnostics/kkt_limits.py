@@ -6,16 +6,21 @@ from core.solvers.protocol import Reconstruction, Status
 from core.threat.observation import TrainedWeights
 
 POOR_FIT = 0.1
+NAIVE = ("The naive baseline finds what the network is most sure of, which need not resemble any training image; it is "
+         "here to compare with.")
 UNMOVED = 0.5  # a layer explained to less than this half says little about the images
 
 
-def limits(trained: TrainedWeights, reconstruction: Reconstruction, *, homogeneous: bool) -> list[str]:
+def limits(trained: TrainedWeights, reconstruction: Reconstruction, *, homogeneous: bool,
+           naive: bool = False) -> list[str]:
     """Sentences for the report; empty where nothing is in the way. Never looks at the truth."""
     found = []
     if reconstruction.status in (Status.STOPPED, Status.TIME_LIMIT, Status.DIVERGED):
         found.append(reconstruction.status.value)
     if not homogeneous:
         found.append(Status.NOT_HOMOGENEOUS.value)
+    if naive:
+        return [*found, NAIVE, *dead_restarts(reconstruction)]
     if trained.base is not None:
         found.append(f"The update moved the weights by {_moved(trained.network, trained.base):.2g} of their norm: what "
                      "the KKT identity explains is foremost the base's own training set, not the private samples.")

@@ -73,8 +73,8 @@ class Surrogate:
         for level in reversed(range(len(features.gates))):
             gate = features.gates[level]
             grad_z = None if grad_input is None else grad_input * gate
-            if grad_gates[level] is not None:
-                alpha = features.relu_alpha
+            alpha = features.relu_alpha
+            if grad_gates[level] is not None and alpha != float("inf"):  # the exact ReLU's gate is flat
                 bend = torch.addcmul(gate, gate, gate, value=-1).mul_(grad_gates[level])  # d (1 - d), without alpha
                 grad_z = bend.mul_(alpha) if grad_z is None else grad_z.add_(bend, alpha=alpha)
             grad_input = grad_inputs.get(level)

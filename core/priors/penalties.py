@@ -22,14 +22,19 @@ class Penalty(Protocol):
 
 @dataclass(frozen=True)
 class Box:
-    """Squared distance of the pixels to [0, 1], summed over an image (Haim et al. 2022, eq. 7, moved to [0, 1])."""
+    """Squared distance of the pixels to [0, 1], summed over an image (Haim et al. 2022, eq. 7, moved to [0, 1]).
+
+    With `mean` [C, H, W] the published range: pixels less the mean of the training set, within [-1, 1].
+    """
 
     weight: float
+    mean: Tensor | None = None
     name: str = "box"
     judges: str = "x"
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        outside = x - x.clamp(0, 1)
+        y, low = (x, 0.0) if self.mean is None else (x - self.mean, -1.0)
+        outside = y - y.clamp(low, 1.0)
         samples = x.shape[1]
         return outside.square().sum((1, 2, 3, 4)) / samples, 2 / samples * outside
 

@@ -123,7 +123,8 @@ class AttackConfig(RunConfig):
                                              "0.9 as in the paper.", source="Haim et al. 2022: SGD, momentum 0.9")
     lr_x: float = knob(0.05, help="Learning rate of the images: with adam, the change of a typical pixel in a step.",
                        scale="log", search=(1e-3, 1.0), ge=1e-6, le=10.0)
-    lr_coefficients: float = knob(0.05, help="Learning rate of the log-coefficients (the Lagrange multipliers).",
+    lr_coefficients: float = knob(0.05, help="Learning rate of the log-coefficients (the Lagrange multipliers), "
+                                  "or with lambda_space linear of lam.",
                                   scale="log", search=(1e-3, 1.0), ge=1e-6, le=10.0)
     lr_schedule: Literal["cosine", "constant"] = knob(
         "cosine", help="Both learning rates over the run: cosine falls to 0, constant stays.", group="expert")
@@ -141,6 +142,13 @@ class AttackConfig(RunConfig):
     candidates: int | None = knob(
         None, help="kkt: images to search for, of which the N that count most are kept. Empty takes N.", unit="images",
         scale="log", ge=1, le=4096, source="Haim et al. 2022: 1,000 for 500 samples")
+    kkt_objective: Literal["stationarity", "naive"] = knob(
+        "stationarity", help="kkt: stationarity is the attack. naive is the baseline of its authors: images that the "
+        "network is most sure of, the mean logit of each class driven apart, without the KKT equation.",
+        group="expert", source="Haim et al. 2022")
+    kkt_surrogate: Literal["modified", "relu"] = knob(
+        "modified", help="kkt: derivative of the ReLU in the search. modified: sigmoid(α z), as published. relu: the "
+        "exact step, for comparison; α does not count then.", group="expert", source="Haim et al. 2022")
     kkt_residual: Literal["published", "relative"] = knob(
         "published", help="kkt: published adds up the layers' squared residuals as they are; relative divides each "
         "by the layer's own squared norm first, which came out worse on small networks.", group="expert",
@@ -148,6 +156,12 @@ class AttackConfig(RunConfig):
     kkt_layers: list[Literal["layers.0", "layers.1", "layers.2"]] | None = knob(
         None, help="kkt: layers to explain; empty takes all. A wide layer whose initialisation did not wash out says "
         "little.", group="expert", min_length=1)
+    lambda_space: Literal["log", "linear"] = knob(
+        "log", help="kkt: search log(lam), so that lam stays positive, or lam itself as published.", group="expert",
+        source="Haim et al. 2022: linear")
+    lambda_start: Literal["common", "uniform"] = knob(
+        "common", help="kkt: common starts every lam at the one value that explains most; uniform draws U(0, 1).",
+        group="expert", source="Haim et al. 2022: uniform")
     min_lambda: float = knob(0.1, help="kkt: least multiplier lam of a candidate, with theta = mean of y lam grad f; "
                              "lower ones are penalised.", search=(0.01, 0.5), ge=0.0, le=10.0, group="expert",
                              source="Haim et al. 2022: 0.4471")
@@ -155,6 +169,9 @@ class AttackConfig(RunConfig):
                                 group="expert", source="Haim et al. 2022: 5")
     box_weight: float | None = knob(None, help="Weight of the penalty on pixels outside [0, 1]. Empty: 1 for ntk, 0.1 "
                                     "for kkt; published is 1.", ge=0.0, le=1e4, source="Haim et al. 2022: 1")
+    box_range: Literal["unit", "centred"] = knob(
+        "unit", help="kkt: unit penalises pixels outside [0, 1]; centred, as published, pixels less the input mean "
+        "outside [-1, 1].", group="expert", source="Haim et al. 2022: centred")
     tv_weight: float | None = knob(None, help="Weight of the total variation of an image. Empty: 1 for algebraic; for "
                                    "ntk 0.001 where the first adapter's rank is below the number of pixels, else 0.",
                                    ge=0.0, le=10.0)
@@ -175,6 +192,9 @@ class AttackConfig(RunConfig):
         "noise of its initialisation: few unknowns and no stiff directions. pixels: every pixel alone.")
     init_scale: float = knob(0.3, help="Standard deviation of the initial pixels around the input mean.", scale="log",
                              search=(1e-4, 1.0), ge=1e-6, le=10.0, group="expert", source="Haim et al. 2022: 0.035")
+    init_draw: Literal["fixed-length", "gaussian"] = knob(
+        "fixed-length", help="kkt: every initial image has exactly that deviation, or its pixels are drawn N(0, std) "
+        "as published.", group="expert", source="Haim et al. 2022: gaussian")
     tolerance: float = knob(0.0, help="Stop once the exact residual is below this; 0 never stops early.", ge=0.0,
                             le=1.0, group="expert")
     record_every: int = knob(25, help="Record metrics and images every so many steps.", unit="steps", ge=1,

@@ -29,7 +29,7 @@ class Plan:
 
     iterations: int
     lr_x: float
-    lr_lam: float                  # of log(lam)
+    lr_lam: float                  # of log(lam), or of lam itself: see lambda_space
     lr_schedule: str               # cosine (to 0) or constant
     relu_alpha_start: float
     relu_alpha_end: float
@@ -37,9 +37,13 @@ class Plan:
     fixed_lam: bool = False        # oracle: the coefficients are known
     tolerance: float = 0.0         # of the exact residual
     max_seconds: float = math.inf
+    lambda_space: str = "log"      # log: lam > 0 by exp; linear: lam itself, of any sign (Haim et al. 2022)
 
     def relu_alpha(self, step: int) -> float:
-        """Rises geometrically: a soft surrogate finds the basin, a sharp one is the true network."""
+        """Rises geometrically: a soft surrogate finds the basin, a sharp one is the true network. Constant where both
+        ends are alike; infinity is the exact ReLU."""
+        if self.relu_alpha_start == self.relu_alpha_end:
+            return self.relu_alpha_start
         return self.relu_alpha_start * (self.relu_alpha_end / self.relu_alpha_start) ** (step / self.iterations)
 
     def rate(self, step: int) -> float:
@@ -49,8 +53,8 @@ class Plan:
 class _Search:
     """Everything that changes during `solve`, and that a checkpoint must hold."""
 
-    def __init__(self, space: SearchSpace, start: Start, method: FirstOrder) -> None:
-        self.space, self.method = space, method
+    def __init__(self, space: SearchSpace, start: Start, method: FirstOrder, *, signed_lam: bool) -> None:
+        self.space, self.method, self.signed_lam = space, method, signed_lam
         self.coordinates = start.coordinates
         self.candidate = Candidate(space.images(start.coordinates), start.labels, start.lam)
         self.state_x, self.state_lam = method.init(start.coordinates), method.init(start.lam)
@@ -66,7 +70,10 @@ class _Search:
         self.coordinates = self.method.step(self.coordinates, self.space.pull_back(grad_x), self.state_x,
                                             learning_rate=plan.lr_x * rate)
         lam = self.candidate.lam
-        if not plan.fixed_lam:
+        if not plan.fixed_lam and plan.lambda_space == "linear":
+            grad_lam = torch.where(lam == 0, 0.0, grad_log_lam / lam)  # d/dlam; an exact 0 waits for its momentum
+            lam = self.method.step(lam, grad_lam, self.state_lam, learning_rate=plan.lr_lam * rate)
+        elif not plan.fixed_lam:
             lam = self.method.step(lam.log(), grad_log_lam, self.state_lam, learning_rate=plan.lr_lam * rate).exp()
         self.candidate = replace(self.candidate, x=self.space.images(self.coordinates), lam=lam)
         self.step += 1
@@ -74,7 +81,8 @@ class _Search:
     def keep_best(self, residual: Tensor) -> None:
         """Per restart; a restart that is no longer finite is dead and keeps what it had."""
         x, lam = self.candidate.x, self.candidate.lam
-        finite = residual.isfinite() & (x.isfinite().flatten(1).all(1) & (lam.isfinite() & (lam > 0)).all(1)).cpu()
+        usable = lam.isfinite() & ((lam > 0) | self.signed_lam)  # the logarithm of an underflow is lost
+        finite = residual.isfinite() & (x.isfinite().flatten(1).all(1) & usable.all(1)).cpu()
         self.alive &= finite
         better = finite & (residual < self.best_residual)
         self.best_residual = torch.where(better, residual, self.best_residual)
@@ -113,7 +121,7 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
     an uninterrupted run.
     """
     monitor = monitor or Silent()
-    search = _Search(space, start, method)
+    search = _Search(space, start, method, signed_lam=plan.lambda_space == "linear")
     if (saved := monitor.load_checkpoint()) is not None:
         search.restore(*saved)
     earlier, began, saved_at = search.seconds, time.monotonic(), time.monotonic()

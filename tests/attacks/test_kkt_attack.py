@@ -155,7 +155,8 @@ def test_copies_are_passed_over_while_others_are_left():
 
 
 def test_published_penalties_are_sums_and_relative_ones_means():
-    published, relative = (penalties(AttackConfig(kkt_residual=kind), 10) for kind in ("published", "relative"))
+    published, relative = (penalties(AttackConfig(kkt_residual=kind), 10, mean=torch.zeros(1, 28, 28))
+                           for kind in ("published", "relative"))
     assert [penalty.weight for penalty in published] == [10 * penalty.weight for penalty in relative]
     assert {penalty.name for penalty in relative if penalty.weight} == {"box", "min_lambda"}
 

@@ -9,7 +9,9 @@ from seen import check
 
 from core.errors import InputError
 from core.files import write_json
+from core.runs.config import AttackConfig
 from core.runs.store import RunStore
+from pages.components.presets import PRESETS
 
 
 @pytest.fixture
@@ -112,13 +114,30 @@ def test_a_cluster_that_refuses_is_reported(show, runs_root, cluster):
 def test_preset_fills_the_form(show, runs_root, cluster):
     synthetic.finetune(runs_root)
     app = show("attack")
-    app.button_group[0].set_value("As published").run()
+    app.button_group[0].set_value("As published (Haim et al. 2022)").run()
     check(app)
     assert field(app, "ReLU α, start").value == "149.87"
     assert field(app, "Optimiser").value == "sgd"
     press(app, "Start attack")
     config = RunStore(runs_root).list(kind="attack")[0].config()
     assert (config.optimizer, config.lr_x, config.iterations) == ("sgd", 0.03052, 50_000)
+
+
+def test_published_preset_has_the_values_of_the_paper():
+    """Haim et al. 2022 and its public run on 250 MNIST digits a class, each to the digits it is quoted with."""
+    config = AttackConfig(**PRESETS["attack"]["As published (Haim et al. 2022)"])
+    assert (config.candidates, config.restarts, config.iterations) == (2 * 500, 1, 50_000)
+    assert config.init_scale == pytest.approx(0.03497673778414215, rel=1e-4)
+    assert config.lr_x == pytest.approx(0.03052419903283405, rel=2e-4)
+    assert config.lr_coefficients == 1e-4
+    assert config.min_lambda == pytest.approx(0.4470505589528116, rel=2e-4)
+    assert config.alphas((0, 0)) == pytest.approx((149.86555429083975, 149.86555429083975), rel=1e-4)
+    assert (config.box_weight, config.box_range, config.lambda_weight) == (1.0, "centred", 5.0)
+    assert (config.optimizer, config.lr_schedule, config.precision) == ("sgd", "constant", "float64")
+    assert (config.init_draw, config.lambda_start, config.lambda_space) == ("gaussian", "uniform", "linear")
+    assert (config.kkt_objective, config.kkt_surrogate) == ("stationarity", "modified")
+    assert config.kkt_residual == "published"
+    assert (config.search, config.kkt_layers, config.tv_weight, config.sparsity_weight) == ("pixels", None, None, None)
 
 
 def test_like_prefills_from_a_run(show, runs_root, cluster):
