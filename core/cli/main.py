@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from core.cli import launch, manage
+from core.cli import launch, manage, score
 from core.errors import InputError
 
 
@@ -42,4 +42,5 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     launch.add_commands(commands)
     manage.add_commands(commands)
+    score.add_commands(commands)
     return parser

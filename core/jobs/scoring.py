@@ -9,6 +9,7 @@ from core.data.datasets import load_digits
 from core.data.problems import OddEven
 from core.errors import InputError
 from core.files import write_atomic, write_tensors
+from core.jobs.training_score import score_against, training_truth
 from core.metrics.gates import in_order, matched_gates, mismatch
 from core.metrics.matching import match
 from core.models.checkpoint import load_checkpoint
@@ -17,9 +18,6 @@ from core.runs.directory import Run
 from core.runs.recorder import Recorder
 from core.threat.observe import Victim
 from core.viz.images import grid_png
-
-CHANCE_DRAWS = 3
-MOST_FOR_CHANCE = 100  # samples: every pair of images is compared, in each draw
 
 
 def score(run: Run, outcome: Outcome, victim: Victim) -> dict[str, Any]:
@@ -38,7 +36,7 @@ def score(run: Run, outcome: Outcome, victim: Victim) -> dict[str, Any]:
     read = {name: in_order(outcome.tensors[f"patterns.{name}"].to(torch.uint8), found.assignment)
             for name in pairs if f"patterns.{name}" in outcome.tensors}
     return {**found.values, **{f"mean_{name}": found.mean(name) for name in found.values}, "targets": found.targets,
-            "assignment": found.assignment, "labels": victim.labels.tolist(),
+            "recovered": found.recovered, "assignment": found.assignment, "labels": victim.labels.tolist(),
             "coefficients": victim.coefficients.tolist(),
             "gate_mismatch": {name: mismatch(*pair) for name, pair in pairs.items()},
             **({"pattern_mismatch": {name: mismatch(pairs[name][0], rows) for name, rows in read.items()}}
@@ -50,10 +48,10 @@ def score_training(run: Run, outcome: Outcome, config: AttackConfig, recorder: R
     """Images out of trained weights alone against all training digits of that base, and by chance.
 
     A base of this laboratory names its training digits; of any other file, and where the data are out of reach, nothing
-    is known and None comes back. ``chance_mean_ssim``: the same images matched to as many digits of the same classes
-    that the base never saw, the mean of `CHANCE_DRAWS` draws.
+    is known and None comes back. `core.jobs.training_score` says what the fields are.
     """
-    facts = load_checkpoint(config.checkpoint).facts
+    checkpoint = load_checkpoint(config.checkpoint)
+    facts = checkpoint.facts
     if outcome.method != "kkt" or config.adapter or config.tuned or not facts.get("indices") or not len(outcome.x):
         return None
     try:
@@ -62,26 +60,8 @@ def score_training(run: Run, outcome: Outcome, config: AttackConfig, recorder: R
         recorder.log(f"Not scored against the training digits: {error}")
         return None
     indices = torch.tensor(facts["indices"])
-    x, labels = problem.images(indices), problem.labels[indices]
-    write_atomic(run.file("truth.png"), grid_png(x))
-    found = match(outcome.x.cpu(), x)
-    return {**found.values, **{f"mean_{name}": found.mean(name) for name in found.values}, "targets": found.targets,
-            "assignment": found.assignment, "labels": labels.tolist(), "of": "training digits",
-            "chance_mean_ssim": _chance(outcome, problem, indices), "selected_by": "the attack's own residual"}
-
-
-def _chance(outcome: Outcome, problem: OddEven, indices: torch.Tensor) -> float | None:
-    """Mean SSIM over unseen digits, as many of each class as the base has; None for many samples or too few unseen."""
-    if len(indices) > MOST_FOR_CHANCE:
-        return None
-    generator = torch.Generator().manual_seed(0)
-    unseen = problem.holdout(indices)
-    means = []
-    for _ in range(CHANCE_DRAWS):
-        mixed = unseen[torch.randperm(len(unseen), generator=generator)]
-        counts = [int((problem.labels[indices] == label).sum()) for label in (0, 1)]
-        others = torch.cat([mixed[problem.labels[mixed] == label][:count] for label, count in enumerate(counts)])
-        if len(others) < len(indices):
-            return None
-        means.append(match(outcome.x.cpu(), problem.images(others)).mean("ssim"))
-    return sum(means) / len(means)
+    truth = training_truth(problem, indices, checkpoint.network.input_mean)
+    write_atomic(run.file("truth.png"), grid_png(truth.x))
+    candidates = outcome.tensors["x"][int(outcome.tensors["best"])]  # all, as the search left them
+    return {**score_against(truth, outcome.x.cpu(), candidates), "of": "training digits",
+            "selected_by": "the attack's own residual"}

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from core.metrics.images import METRICS, ssim
+from core.metrics.images import METRICS, ssim_table
+
+RECOVERED = 0.4  # of SSIM: above it a digit is recognised (Buzaglo et al. 2023 draw the line there)
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class Score:
     def targets(self) -> int:
         return len(self.assignment)
 
+    @property
+    def recovered(self) -> int:
+        """Targets with an SSIM above `RECOVERED`."""
+        return sum(value > RECOVERED for value in self.values["ssim"])
+
     def mean(self, metric: str) -> float:
         """Over all targets: the denominator is their number."""
         return sum(self.values[metric]) / self.targets
@@ -30,8 +36,7 @@ def match(x: Tensor, truth: Tensor) -> Score:
 
     Hungarian assignment that maximises the summed SSIM; other metrics are read at that assignment.
     """
-    table = torch.tensor([[ssim(image, target) for image in x] for target in truth])  # [N, M]
-    targets, chosen = linear_sum_assignment(-table.numpy())
+    targets, chosen = linear_sum_assignment(-ssim_table(x, truth).numpy())
     pairs = dict(zip(targets.tolist(), chosen.tolist(), strict=True))
     assignment = [pairs.get(index) for index in range(len(truth))]
     values = {name: [metric(x[index], truth[target]) if index is not None else 0.0

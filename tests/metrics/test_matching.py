@@ -4,7 +4,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from core.metrics.images import ncc, psnr, ssim
+from core.metrics.images import ncc, psnr, ssim, ssim_table
 from core.metrics.matching import match
 
 
@@ -27,6 +27,14 @@ def test_ssim_is_scikit_images_with_data_range_one():
     a, b = pictures(2)
     expected = structural_similarity(a[0].double().numpy(), b[0].double().numpy(), data_range=1.0)
     assert ssim(a, b) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 12, 12), (3, 9, 10), (1, 4, 28)])
+def test_table_of_ssim_holds_every_pair(shape):
+    generator = torch.Generator().manual_seed(2)
+    x, truth = torch.rand(4, *shape, generator=generator), torch.rand(3, *shape, generator=generator)
+    expected = torch.tensor([[ssim(image, target) for image in x] for target in truth], dtype=torch.float64)
+    assert torch.allclose(ssim_table(x, truth), expected, atol=1e-10)
 
 
 def test_match_undoes_a_permutation():
