@@ -60,7 +60,8 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
                        uniform_lam=config.lambda_start == "uniform")
     alphas = (EXACT, EXACT) if config.kkt_surrogate == "relu" else config.alphas(ALPHAS)
     plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
-                lambda_space=config.lambda_space, lr_schedule=config.lr_schedule, relu_alpha_start=alphas[0],
+                lambda_space=config.lambda_space, lr_schedule=config.lr_schedule, halving=config.halving,
+                relu_alpha_start=alphas[0],
                 relu_alpha_end=alphas[1], tolerance=config.tolerance, record_every=config.record_every,
                 max_seconds=(config.max_seconds or math.inf) - (time.monotonic() - began))
     reconstruction = solve(objective, penalties(config, candidates, mean=space.centre), space=space,

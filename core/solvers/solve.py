@@ -20,6 +20,8 @@ from core.solvers.protocol import FirstOrder, Reconstruction, Status
 from core.solvers.search_space import SearchSpace
 
 CHECKPOINT_SECONDS = 5.0
+HALVE_AT = (1 / 8, 1 / 4, 1 / 2)  # of the iterations: 16 restarts then cost as much as 5 to the end
+LEAST_RESTARTS = 2  # that halving leaves: their agreement is part of the confidence
 SNAPSHOTS = 100  # evenly over a run, and as many as half more at its beginning, where images change fastest
 
 
@@ -38,6 +40,7 @@ class Plan:
     tolerance: float = 0.0         # of the exact residual
     max_seconds: float = math.inf
     lambda_space: str = "log"      # log: lam > 0 by exp; linear: lam itself, of any sign (Haim et al. 2022)
+    halving: bool = False          # successive halving of the restarts, at `HALVE_AT`
 
     def relu_alpha(self, step: int) -> float:
         """Rises geometrically: a soft surrogate finds the basin, a sharp one is the true network. Constant where both
@@ -45,6 +48,10 @@ class Plan:
         if self.relu_alpha_start == self.relu_alpha_end:
             return self.relu_alpha_start
         return self.relu_alpha_start * (self.relu_alpha_end / self.relu_alpha_start) ** (step / self.iterations)
+
+    def halvings(self, step: int) -> int:
+        """How often the restarts should have been halved once `step` begins."""
+        return sum(step >= max(1, share * self.iterations) for share in HALVE_AT) if self.halving else 0
 
     def rate(self, step: int) -> float:
         return 0.5 * (1 + math.cos(math.pi * step / self.iterations)) if self.lr_schedule == "cosine" else 1.0
@@ -62,7 +69,8 @@ class _Search:
         # On the CPU like all that is looked at rarely; the candidate is where the objective computes.
         self.best_residual = torch.full((len(start.lam),), math.inf, dtype=torch.float64)
         self.alive = torch.ones(len(start.lam), dtype=torch.bool)
-        self.step, self.seconds = 0, 0.0
+        self.active = torch.arange(len(start.lam))  # restarts in the batch; `best` and what is on the CPU hold all
+        self.step, self.seconds, self.halvings = 0, 0.0, 0
         self.looked = -1  # the last step with a row of metrics
 
     def advance(self, grad_x: Tensor, grad_log_lam: Tensor, plan: Plan) -> None:
@@ -83,18 +91,35 @@ class _Search:
         x, lam = self.candidate.x, self.candidate.lam
         usable = lam.isfinite() & ((lam > 0) | self.signed_lam)  # the logarithm of an underflow is lost
         finite = residual.isfinite() & (x.isfinite().flatten(1).all(1) & usable.all(1)).cpu()
-        self.alive &= finite
-        better = finite & (residual < self.best_residual)
-        self.best_residual = torch.where(better, residual, self.best_residual)
-        better = better.to(x.device)
-        self.best = replace(self.best, x=torch.where(better[:, None, None, None, None], x, self.best.x),
-                            lam=torch.where(better[:, None], lam, self.best.lam))
+        self.alive[self.active] &= finite
+        better = finite & (residual < self.best_residual[self.active])
+        to, source = self.active[better], torch.nonzero(better).flatten()
+        self.best_residual[to] = residual[source]
+        best_x, best_lam = self.best.x.clone(), self.best.lam.clone()  # the first best is the start itself
+        best_x[to.to(x.device)], best_lam[to.to(x.device)] = x[source.to(x.device)], lam[source.to(x.device)]
+        self.best = replace(self.best, x=best_x, lam=best_lam)
+
+    def halve(self, residual: Tensor) -> None:
+        """Leave the worse half of the batch, by the exact residual [A] of its restarts, at the best it reached."""
+        self.keep_best(residual)
+        self.halvings += 1
+        kept = max(-(-len(residual) // 2), min(LEAST_RESTARTS, len(residual)))
+        usable = torch.where(self.alive[self.active], residual, math.inf)
+        chosen = usable.argsort()[:kept].sort().values
+        self.active = self.active[chosen]
+        place = chosen.to(self.coordinates.device)
+        self.coordinates = self.coordinates[place]
+        labels, lam = self.candidate.labels[place], self.candidate.lam[place]
+        self.candidate = Candidate(self.space.images(self.coordinates), labels, lam)
+        for state in (self.state_x, self.state_lam):
+            state |= {name: tensor[place] for name, tensor in state.items() if tensor.ndim}  # not Adam's count
 
     def tensors(self) -> dict[str, Tensor]:
         states = {f"{kind}.{name}": tensor for kind, state in (("x", self.state_x), ("lam", self.state_lam))
                   for name, tensor in state.items()}
         return {"coordinates": self.coordinates, "candidate.lam": self.candidate.lam, "best.x": self.best.x,
                 "best.lam": self.best.lam, "best_residual": self.best_residual, "alive": self.alive,
+                "active": self.active,
                 **states}
 
     def restore(self, tensors: dict[str, Tensor], meta: dict) -> None:
@@ -102,14 +127,17 @@ class _Search:
             return tensors[name].to(present)
 
         self.coordinates = like("coordinates", self.coordinates)
-        self.candidate = replace(self.candidate, x=self.space.images(self.coordinates),
-                                 lam=like("candidate.lam", self.candidate.lam))
+        self.active = like("active", self.active)
+        self.candidate = Candidate(self.space.images(self.coordinates),
+                                   self.candidate.labels[self.active.to(self.candidate.labels.device)],
+                                   like("candidate.lam", self.candidate.lam))
         self.best = replace(self.best, x=like("best.x", self.best.x), lam=like("best.lam", self.best.lam))
         self.best_residual = like("best_residual", self.best_residual)
         self.alive = like("alive", self.alive)
         self.state_x = {name: like(f"x.{name}", tensor) for name, tensor in self.state_x.items()}
         self.state_lam = {name: like(f"lam.{name}", tensor) for name, tensor in self.state_lam.items()}
-        self.step, self.seconds, self.looked = meta["step"], meta["seconds"], meta["looked"]
+        self.step, self.seconds = meta["step"], meta["seconds"]
+        self.looked, self.halvings = meta["looked"], meta["halvings"]
 
 
 def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace, start: Start, method: FirstOrder,
@@ -129,6 +157,8 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
     status = None
     while status is None:
         search.seconds = earlier + time.monotonic() - began
+        if search.halvings < plan.halvings(search.step):
+            search.halve(objective.residuals(search.candidate)["residual"])
         evaluation = objective.evaluate(search.candidate, relu_alpha=plan.relu_alpha(search.step))
         due = search.step % plan.record_every == 0 or search.step == plan.iterations
         if due and search.looked < search.step:
@@ -168,7 +198,7 @@ def _slopes(penalties: list[Penalty], candidate: Candidate) -> dict[str, Tensor 
 
 def _save(search: _Search, monitor: Monitor) -> None:
     monitor.save_checkpoint(search.tensors(), {"step": search.step, "seconds": search.seconds,
-                                                "looked": search.looked})
+                                                "looked": search.looked, "halvings": search.halvings})
 
 
 class _Watch:
@@ -187,12 +217,14 @@ class _Watch:
         search.keep_best(residuals["residual"])
         if not search.alive.any():
             return Status.DIVERGED
-        leader = int(torch.where(search.alive, residuals["residual"], math.inf).argmin())
+        leader = int(torch.where(search.alive[search.active], residuals["residual"], math.inf).argmin())
+        losses = dict(zip(search.active.tolist(), residuals["residual"].tolist(), strict=True))
         row = {name: float(value[leader]) for name, value in residuals.items()}
         row |= self._loss(evaluation, penalties, candidate, leader)
-        row |= self._flips(candidate, leader)
-        self.monitor.record(search.step, **row, relu_alpha=self.plan.relu_alpha(search.step), best_restart=leader,
-                            coefficients=candidate.lam[leader].tolist(), restart_losses=residuals["residual"].tolist())
+        row |= self._flips(search, leader)
+        self.monitor.record(search.step, **row, relu_alpha=self.plan.relu_alpha(search.step),
+                            best_restart=int(search.active[leader]), coefficients=candidate.lam[leader].tolist(),
+                            restart_losses=[losses.get(restart) for restart in range(len(search.alive))])
         gap = min(self.snapshot_every, max(self.plan.record_every, search.step // 10))
         if search.step - self.snapped >= gap or search.step == self.plan.iterations:
             self.snapped = search.step
@@ -206,10 +238,10 @@ class _Watch:
                  for penalty in penalties}
         return {"loss": float(evaluation.value[leader]) + sum(parts.values()), **parts}
 
-    def _flips(self, candidate: Candidate, leader: int) -> dict[str, float]:
+    def _flips(self, search: _Search, leader: int) -> dict[str, float]:
         """Share of (sample, neuron) gates of the leading restart that changed since the last look."""
-        before, self.gates = self.gates, self.objective.gates(candidate)
-        if before is None:
+        before, self.gates = self.gates, self.objective.gates(search.candidate)
+        if before is None or len(before[0]) != len(search.active):  # the first look, or the first after a halving
             return {}
         return {f"flips.layers.{level}": float((now[leader] != then[leader]).float().mean())
                 for level, (now, then) in enumerate(zip(self.gates, before, strict=True))}

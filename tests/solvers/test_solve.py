@@ -164,3 +164,42 @@ def test_a_penalty_on_the_multipliers_moves_them_and_is_reported():
     assert lam > 1.5
     assert math.log(lam) == pytest.approx(weight * lam * (2 - lam), rel=1e-2)
     assert notes.rows[0]["min_lambda"] == pytest.approx(weight * 1.5**2)
+
+
+HALVED = replace(PLAN, halving=True)
+
+
+def test_halving_leaves_the_worse_restarts_and_changes_nothing_of_the_others():
+    notes, all_along = Notes(), Notes()
+    found = solve(Bowl(), [], space=SPACE, start=start(restarts=8), method=Adam(), plan=HALVED, monitor=notes)
+    whole = solve(Bowl(), [], space=SPACE, start=start(restarts=8), method=Adam(), plan=PLAN, monitor=all_along)
+    counts = {row["step"]: sum(loss is not None for loss in row["restart_losses"]) for row in notes.rows}
+    assert (counts[30], counts[40], counts[70], counts[80], counts[150], counts[300]) == (8, 4, 4, 2, 2, 2)
+    stay = [index for index, loss in enumerate(notes.rows[-1]["restart_losses"]) if loss is not None]
+    assert found.best in stay
+    assert torch.equal(found.candidate.x[stay], whole.candidate.x[stay])
+    at_first = solve(Bowl(), [], space=SPACE, start=start(restarts=8), method=Adam(), monitor=Notes(stop_after=38),
+                     plan=replace(PLAN, record_every=1)).residuals["residual"]
+    kept = [index for index, loss in enumerate(notes.rows[4]["restart_losses"]) if loss is not None]
+    assert sorted(kept) == sorted(at_first.argsort()[:4].tolist())
+    assert found.residuals["residual"][at_first.argmax()] <= at_first.max()  # at the best it reached
+
+
+@pytest.mark.parametrize("stop", [38, 60, 75, 200])
+def test_a_halved_search_resumes_as_if_never_stopped(stop):
+    whole = solve(Bowl(), [], space=SPACE, start=start(restarts=8), method=Adam(), plan=HALVED)
+    notes = Notes(stop_after=stop)
+    solve(Bowl(), [], space=SPACE, start=start(restarts=8), method=Adam(), plan=HALVED, monitor=notes)
+    second = solve(Bowl(), [], space=SPACE, start=start(restarts=8), method=Adam(), plan=HALVED,
+                   monitor=Notes(saved=notes.saved))
+    assert torch.equal(second.candidate.x, whole.candidate.x)
+    assert second.best == whole.best
+
+
+def test_a_restart_that_died_is_the_first_to_leave():
+    initial = start(restarts=4)
+    initial.coordinates[0, 0, 0] = 5.0
+    notes = Notes()
+    found = solve(Bowl(poison=4.0), [], space=SPACE, start=initial, method=Adam(), plan=HALVED, monitor=notes)
+    assert found.diverged == [0]
+    assert notes.rows[-1]["restart_losses"][0] is None
