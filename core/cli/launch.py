@@ -11,6 +11,7 @@ from pathlib import Path
 from core.cli.options import add_knobs, build_config, parse_value, read_config, split_assignment
 from core.cli.progress import progress_bar
 from core.errors import InputError
+from core.experiments.presets import OWN
 from core.runs.config import KINDS, AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig, parse_config
 from core.runs.directory import Run, create
 from core.runs.store import RunStore
@@ -95,7 +96,7 @@ def anchor(config: RunConfig, out: Path | None) -> RunConfig:
     store = RunStore()
     leaves = out is not None and out.parent.resolve() != store.root.resolve()
     changes = {}
-    if isinstance(config, (FinetuneConfig, ExperimentConfig)):
+    if isinstance(config, (FinetuneConfig, ExperimentConfig)) and config.base != OWN:
         changes["base"] = _anchored(config.base, store.get(config.base).file("result.safetensors")
                                     if leaves and not _is_path(config.base) else None)
     if isinstance(config, AttackConfig):

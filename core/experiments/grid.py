@@ -5,11 +5,12 @@ outermost axis, so that a whole plot stands after the first of them and the othe
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import InputError
-from core.experiments.presets import PRESETS, Preset
+from core.experiments.arms import arm_points
+from core.experiments.presets import OWN, PRESETS, Preset
 from core.runs.config import ExperimentConfig
 
 AXES = ("ranks", "steps", "samples", "repeats", "coefficients", "features", "learning_rate", "restarts", "iterations")
@@ -22,13 +23,15 @@ class Point:
     """One point of the grid: what varies, and the two configs (values for `parse_config`) that realise it.
 
     `attack` lacks its victim, which has no id before the fine-tuning exists. `finetuning` counts the distinct
-    fine-tunings from 1.
+    fine-tunings from 1. An attack on a base alone has no fine-tuning: `pretrain` makes its base, {} where that is
+    given, and `finetuning` counts the bases.
     """
 
     varied: dict[str, Any]
     finetuning: int
     finetune: dict[str, Any]
     attack: dict[str, Any]
+    pretrain: dict[str, Any] = field(default_factory=dict)
 
 
 def preset_of(config: ExperimentConfig) -> Preset:
@@ -38,12 +41,19 @@ def preset_of(config: ExperimentConfig) -> Preset:
 def grid_values(config: ExperimentConfig) -> dict[str, Any]:
     """The value of every axis: the config's own, else the preset's."""
     preset = preset_of(config).sizes[config.size]
-    return {name: preset[name] if getattr(config, name) is None else getattr(config, name) for name in AXES}
+    return {name: preset[name] if getattr(config, name) is None else getattr(config, name) for name in AXES
+            if name in preset}
 
 
-def expand(config: ExperimentConfig, *, width: float = 1000.0) -> list[Point]:
-    """All points in the order in which they are run. `width` is the mean input width of the adapted layers."""
+def expand(config: ExperimentConfig, *, width: float = 1000.0, digits: int = 20) -> list[Point]:
+    """All points in the order in which they are run. `width` is the mean input width of the adapted layers, `digits`
+    the number of training digits of a base that is given."""
     preset, values = preset_of(config), grid_values(config)
+    if preset.arms:
+        return [Point(varied, number, {}, attack, pretrain)
+                for varied, number, pretrain, attack in arm_points(config, preset, values, digits=digits)]
+    if config.base == OWN:
+        raise InputError(f"base: {config.preset} fine-tunes a base on private digits; name a pretraining run.")
     ranks = ([None] if config.full else []) + sorted(set(values["ranks"]))  # None: full fine-tuning
     # The KKT attack has no use for either: its lambda are searched, its features are those of the trained network.
     knowledge = [(None, None)] if preset.method == "kkt" else list(
@@ -86,8 +96,8 @@ def learning_rate(full: float, *, rank: int | None, width: float, rates: str) ->
 
 
 def count_runs(points: list[Point]) -> tuple[int, int]:
-    """Numbers of fine-tunings and of attacks."""
-    return len({point.finetuning for point in points}), len(points)
+    """Numbers of fine-tunings, or of pretrainings where nothing is fine-tuned, and of attacks."""
+    return len({point.finetuning for point in points if point.finetune or point.pretrain}), len(points)
 
 
 def victim_label(varied: dict[str, Any]) -> str:
@@ -97,7 +107,9 @@ def victim_label(varied: dict[str, Any]) -> str:
 
 
 def label(varied: dict[str, Any]) -> str:
-    """A point in words: its fine-tuning, and what the attack knows or does."""
+    """A point in words: its fine-tuning, and what the attack knows or does; or its arm."""
+    if "arm" in varied:
+        return f"{varied['arm']}, seed {varied['seed']}"
     parts = [victim_label(varied), str(varied["method"]).upper()]
     parts += ["coefficients known"] if varied["coefficients"] == "known" else []
     parts += ["features at both ends"] if varied["features"] == "both" else []

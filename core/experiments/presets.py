@@ -5,19 +5,45 @@ A grid names, for each axis, the values that the config leaves open:
 `learning_rate` is that of full fine-tuning; `core.experiments.grid` says what LoRA gets.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass(frozen=True)
+class Arm:
+    """One setting of an attack on a base alone: its knobs, and what it is told of the number of digits.
+
+    `candidates` and `told` are multiples of the true number; None leaves them to the attack, which then reads the
+    number off the first layer.
+    """
+
+    name: str
+    knobs: dict[str, Any] = field(default_factory=dict)
+    candidates: float | None = None
+    told: float | None = 1.0
+
+
+@dataclass(frozen=True)
 class Preset:
-    """One experiment. `x` is the axis of its plot, `method` the attack at every point."""
+    """One experiment. `x` is the axis of its plot, `method` the attack at every point.
+
+    With `arms` nothing is fine-tuned: each arm attacks the base itself, and the axes are repeats, restarts and
+    iterations alone.
+    """
 
     title: str
     note: str
-    x: str                             # "rank" or "steps"
+    x: str                             # "rank", "steps" or "arm"
     method: str                        # of every attack
     sizes: dict[str, dict[str, Any]]   # "small" and "full", each a grid
+    arms: tuple[Arm, ...] = ()
+
+
+# What an experiment pretrains where its base is `OWN`, once for each seed.
+OWN = "own"
+OWN_BASE = {"optimizer": "max-margin", "samples_per_class": 10}
+ON_A_BASE = {"small": {"repeats": 3, "restarts": 1, "iterations": 500},
+             "full": {"repeats": 10, "restarts": 4, "iterations": 3000}}
 
 
 PRESETS: dict[str, Preset] = {
@@ -60,4 +86,29 @@ PRESETS: dict[str, Preset] = {
             "full": {"ranks": [2, 4, 8, 16, 32, 64, 128, 1000], "steps": [1, 10, 100], "samples": [2], "repeats": 3,
                      "coefficients": ["free"], "features": ["base"], "learning_rate": 1e-5, "restarts": 1,
                      "iterations": 1}}),
+    "kkt-surrogate": Preset(
+        "KKT: ModifiedReLU against ReLU",
+        "Does the soft derivative of Haim et al. 2022 help the search, and does it matter that α rises?",
+        "arm", "kkt", ON_A_BASE, (
+            Arm("ModifiedReLU, α 5 to 500"),
+            Arm("ModifiedReLU, α 149.87", {"relu_alpha_start": 149.87, "relu_alpha_end": 149.87}),
+            Arm("ReLU", {"kkt_surrogate": "relu"}))),
+    "kkt-lambda-rate": Preset(
+        "KKT: shared against separate λ learning rate",
+        "One learning rate for images and multipliers, or a rate of its own for λ?",
+        "arm", "kkt", ON_A_BASE, (
+            Arm("λ × 0.01", {"lr_coefficients": 0.0005}), Arm("λ × 0.1", {"lr_coefficients": 0.005}),
+            Arm("shared, 0.05", {"lr_x": 0.05, "lr_coefficients": 0.05}), Arm("λ × 10", {"lr_coefficients": 0.5}))),
+    "kkt-restarts": Preset(
+        "KKT: 1 against 16 restarts",
+        "Does the restart of the smallest residual, which the attack keeps, have the better images?",
+        "arm", "kkt", ON_A_BASE, (
+            Arm("1 restart", {"restarts": 1}), Arm("4 restarts", {"restarts": 4}),
+            Arm("16 restarts", {"restarts": 16}))),
+    "kkt-candidates": Preset(
+        "KKT: right against wrong candidate counts",
+        "What more candidates than digits do, and what a wrong N costs.",
+        "arm", "kkt", ON_A_BASE, (
+            Arm("N read off", told=None), Arm("1×"), Arm("1.5×", candidates=1.5), Arm("2×", candidates=2.0),
+            Arm("4×", candidates=4.0), Arm("told N/2", told=0.5), Arm("told 1.5 N", told=1.5))),
 }

@@ -9,25 +9,31 @@ from typing import Any
 Report = dict[str, Any]
 
 # In the order of the table; names with their units are in `core.viz.experiments`.
-VARIED = ("adaptation", "rank", "steps", "samples", "seed", "learning_rate", "coefficients", "features", "method")
-COLUMNS = ("state", *VARIED, "mean_ssim", "mean_psnr", "targets", "residual", "loss_before", "loss_after", "flips",
+VARIED = ("arm", "adaptation", "rank", "steps", "samples", "seed", "learning_rate", "coefficients", "features",
+          "method")
+COLUMNS = ("state", *VARIED, "mean_ssim", "mean_psnr", "recovered", "targets", "chance_mean_ssim",
+           "chance_recovered", "residual", "loss_before", "loss_after", "flips",
            "feature_cosine", "coefficient_drift", "weight_change", "visible", "finetune_seconds", "attack_seconds",
-           "seconds", "finetune", "attack", "reason")
+           "seconds", "pretrain", "finetune", "attack", "reason")
 
 
-def point_row(varied: dict[str, Any], *, finetune: str = "", attack: str = "", victim: Report | None = None,
-              found: Report | None = None, finetune_seconds: float = 0.0, attack_seconds: float = 0.0,
-              reason: str = "") -> dict[str, Any]:
+def point_row(varied: dict[str, Any], *, pretrain: str = "", finetune: str = "", attack: str = "",
+              victim: Report | None = None, found: Report | None = None, finetune_seconds: float = 0.0,
+              attack_seconds: float = 0.0, reason: str = "") -> dict[str, Any]:
     """A row. `victim` and `found` are the two reports as far as they exist; a `reason` marks the point as failed.
 
     flips: share of (sample, neuron) pairs, mean over layers. feature_cosine, coefficient_drift: mean over samples.
-    mean_ssim: over all `targets`, matched one to one.
+    mean_ssim: over all `targets`, matched one to one; recovered: how many of them are above 0.4. chance_…: the same of
+    digits that a base never saw.
     """
     score = (found or {}).get("score") or {}
     verdicts = (victim or {}).get("verdicts")
     return {
-        "state": "failed" if reason else "done", "reason": reason, **varied, "finetune": finetune, "attack": attack,
-        **{name: score.get(name) for name in ("mean_ssim", "mean_psnr", "targets", "ssim")},
+        "state": "failed" if reason else "done", "reason": reason, **dict.fromkeys(VARIED), **varied,
+        "pretrain": pretrain, "finetune": finetune,
+        "attack": attack,
+        **{name: score.get(name) for name in ("mean_ssim", "mean_psnr", "targets", "ssim", "recovered",
+                                              "chance_mean_ssim", "chance_recovered")},
         "residual": ((found or {}).get("residuals") or {}).get("residual"),
         **{name: (victim or {}).get(name) for name in ("loss_before", "loss_after", "weight_change")},
         **{name: _mean((victim or {}).get(name)) for name in ("flips", "feature_cosine", "coefficient_drift")},

@@ -16,10 +16,12 @@ from typing import Any
 import torch
 
 from core.errors import InputError
+from core.experiments.arms import OWN_DIGITS
 from core.experiments.grid import Point, count_runs, expand, grid_values, label, preset_of, victim_label
+from core.experiments.presets import OWN
 from core.experiments.table import point_row, to_csv
 from core.files import finite, write_atomic, write_json
-from core.jobs.inputs import resolve_base
+from core.jobs.inputs import base_file, resolve_base
 from core.jobs.worker import supervise
 from core.models.checkpoint import Checkpoint
 from core.runs.config import ExperimentConfig, FinetuneConfig, parse_config
@@ -38,17 +40,19 @@ def execute(run: Run, config: ExperimentConfig, recorder: Recorder) -> None:
 
     A stop leaves the rows so far and no report.
     """
-    base = resolve_base(run, config.base)  # a wrong base is said once, not at every point
-    points = expand(config, width=adapted_width(base))
+    # a wrong base is said once, not at every point
+    base = None if config.base == OWN else resolve_base(run, config.base)
+    points = expand(config) if base is None else expand(config, width=adapted_width(base), digits=_digits(config, base))
     saved = recorder.load_checkpoint()
     finished = saved[1]["step"] if saved else 0
     finetunings, attacks = count_runs(points)
     already = f"; {counted(finished, 'point')} done before" if finished else ""
-    recorder.log(f"{preset_of(config).title}, {config.size}: {counted(finetunings, 'fine-tuning')}, "
+    noun = "pretraining" if preset_of(config).arms else "fine-tuning"
+    recorder.log(f"{preset_of(config).title}, {config.size}: {counted(finetunings, noun)}, "
                  f"{counted(attacks, 'attack')}{already}.")
     recorder.progress(finished, len(points))
     for number, point in enumerate(points[finished:], start=finished + 1):
-        row = _execute_point(run, recorder, point, number)
+        row = _execute_point(run, recorder, point, number, config.base)
         if row is None:
             recorder.log(f"Stopped after {number - 1} of {len(points)} points; Resume continues from here.")
             return
@@ -70,10 +74,21 @@ def adapted_width(base: Checkpoint) -> float:
     return fmean(layer.in_features for layer in layers) if layers else 1.0
 
 
-def _execute_point(run: Run, recorder: Recorder, point: Point, number: int) -> dict[str, Any] | None:
+def _digits(config: ExperimentConfig, base: Checkpoint) -> int:
+    """Training digits of a base that is attacked alone; without them nothing could be scored."""
+    digits = len(base.facts.get("indices", []))
+    if preset_of(config).arms and not digits:
+        raise InputError(f"base: {config.base} does not name its training digits, so no attack on it can be scored; "
+                         f"name a pretraining run of this laboratory, or {OWN}.")
+    return digits
+
+
+def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base: str) -> dict[str, Any] | None:
     """The row of a point; None where somebody asked to stop before it was finished."""
     kept: dict[str, Any] = {}
     try:
+        if not point.finetune:
+            return _attack_base(run, recorder, point, number, base, kept)
         victim = _child(run, f"finetune-{_stem(run)}-{point.finetuning:03d}",
                         {**point.finetune, "name": victim_label(point.varied)})
         kept = {"finetune": victim.id}
@@ -93,6 +108,27 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int) -> d
         recorder.log(f"{label(point.varied)} failed: {error}")
         return point_row(point.varied, **kept, reason=str(error))
     return point_row(point.varied, **kept)
+
+
+def _attack_base(run: Run, recorder: Recorder, point: Point, number: int, base: str,
+                 kept: dict[str, Any]) -> dict[str, Any] | None:
+    """The row of an attack on a base alone. What is known of it goes into `kept`, also where it fails."""
+    if point.pretrain:
+        own = _child(run, f"pretrain-{_stem(run)}-{point.finetuning:03d}",
+                     {**point.pretrain, "name": f"{OWN_DIGITS} digits, seed {point.pretrain['seed']}"})
+        kept |= {"pretrain": own.id}
+        if not _bring_to_end(own, recorder):
+            return None
+        _check(own, "pretraining")
+        base = own.id
+    found = _child(run, f"attack-{_stem(run)}-{number:03d}",
+                   {**point.attack, "checkpoint": str(base_file(run, base)), "name": label(point.varied)})
+    kept |= {"attack": found.id}
+    if not _bring_to_end(found, recorder):
+        return None
+    kept |= {"attack_seconds": found.status().seconds}
+    _check(found, "attack")
+    return point_row(point.varied, **kept, found=found.report())
 
 
 def _stem(run: Run) -> str:
@@ -163,27 +199,31 @@ def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
             "best_ssim": max(scores, default=None)}
 
 
-def _report(config: ExperimentConfig, base: Checkpoint, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _report(config: ExperimentConfig, base: Checkpoint | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
     preset, counts = preset_of(config), _counts(rows)
-    limits = ["Scores are means over all private samples of a point, matched one to one; each attack was chosen by its "
-              "own residual."]
+    of = "training digits of the base" if preset.arms else "private samples of a point"
+    limits = [f"Scores are means over all {of}, matched one to one; each attack was chosen by its own residual."]
     if counts["failed"]:
         limits.insert(0, f"{counts['failed']} of {counts['points']} points failed; the table says why.")
-    trained = len(base.facts.get("indices", []))
+    if preset.arms:
+        limits.append("By chance: the same images matched to digits that the base never saw. SSIM above 0.4 happens by "
+                      "chance as well, so both numbers stand beside their own chance.")
+    trained = 0 if base is None or preset.arms else len(base.facts.get("indices", []))
     if preset.method == "kkt" and trained:
         limits.append(f"The KKT identity speaks of every sample that formed the weights: the {trained} digits of the "
                       "base's own training as well, which the attack cannot tell from the private ones.")
-    losses = [row["loss_after"] for row in rows if row["loss_after"] is not None]
+    losses = [row["loss_after"] for row in rows if row.get("loss_after") is not None]
     far = sum(loss > STATIONARY_LOSS for loss in losses)
     if preset.method == "kkt" and far:
         limits.append(f"{far} of {counted(len(losses), 'fine-tuning')} ended far from stationarity (loss above "
                       f"{STATIONARY_LOSS:g}); more steps or a higher learning rate bring them closer.")
-    if any(row["coefficients"] == "known" for row in rows):
+    if any(row.get("coefficients") == "known" for row in rows):
         limits.append("Known coefficients are an oracle: a ceiling to compare with, no attack claim.")
-    if config.rates == "matched":
+    if config.rates == "matched" and not preset.arms:
         limits.append("LoRA's learning rate is matched to full fine-tuning at the first step; later steps differ, "
                       "since A and B then move together.")
     return {"preset": config.preset, "size": config.size, "title": preset.title, "x": preset.x,
-            "method": preset.method, "base": config.base, "base_fingerprint": base.fingerprint,
-            "grid": {**grid_values(config), "full": config.full}, "points": counts["points"],
+            "method": preset.method, "base": config.base, "base_fingerprint": base and base.fingerprint,
+            "grid": {**grid_values(config), **({"arms": [arm.name for arm in preset.arms]} if preset.arms else
+                                               {"full": config.full})}, "points": counts["points"],
             "failed": counts["failed"], "best_ssim": counts["best_ssim"], "table": rows, "limits": limits}

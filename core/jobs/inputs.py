@@ -21,10 +21,15 @@ from core.training.adapters import load_adapter
 
 def resolve_base(run: Run, base: str) -> Checkpoint:
     """The base checkpoint that `base` names: a pretraining run beside `run`, or a file."""
+    return load_checkpoint(base_file(run, base))
+
+
+def base_file(run: Run, base: str) -> Path:
+    """Where that checkpoint is."""
     store = RunStore(run.path.parent)
     is_run = Path(base).name == base and (store.root / base).is_dir()  # a run's name may hold a dot
     if not is_run and (Path(base).is_file() or Path(base).suffix or Path(base).name != base):
-        return load_checkpoint(base)
+        return Path(base).absolute()
     pretraining = store.get(base)
     result = pretraining.file("result.safetensors")
     if (kind := pretraining.config().kind) != "pretrain":
@@ -32,7 +37,7 @@ def resolve_base(run: Run, base: str) -> Checkpoint:
     if not result.is_file():
         raise InputError(f"base: the pretraining run {base} is {pretraining.status().state} and has no checkpoint yet; "
                          "let it finish first.")
-    return load_checkpoint(result)
+    return result.absolute()
 
 
 def load_victim(run: Run, finetune: str) -> Victim:

@@ -8,13 +8,16 @@ from core.experiments.grid import count_runs, expand, grid_values, label, learni
 from core.experiments.presets import PRESETS
 from core.runs.config import ExperimentConfig, parse_config
 
+FINETUNED = [name for name, preset in PRESETS.items() if not preset.arms]
+ON_A_BASE = [name for name in PRESETS if name not in FINETUNED]
+
 
 def config(**changes) -> ExperimentConfig:
     return ExperimentConfig(**{"base": "base", **changes})
 
 
 @pytest.mark.parametrize("size", ["small", "full"])
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", FINETUNED)
 def test_every_preset_is_a_grid_of_valid_runs(preset, size):
     points = expand(config(preset=preset, size=size))
     for point in points:
@@ -23,6 +26,39 @@ def test_every_preset_is_a_grid_of_valid_runs(preset, size):
     assert len({label(point.varied) for point in points}) == len(points), "no point twice, and labels tell them apart"
     assert {point.varied["adaptation"] for point in points} == {"lora", "full"}
     assert len({point.varied["seed"] for point in points}) > 1
+
+
+@pytest.mark.parametrize("size", ["small", "full"])
+@pytest.mark.parametrize("preset", ON_A_BASE)
+def test_arms_attack_a_base_alone_for_every_seed(preset, size):
+    points = expand(config(preset=preset, size=size, base="own"))
+    for point in points:
+        assert not point.finetune
+        assert parse_config(point.pretrain).samples_per_class == 10
+        attack = parse_config({**point.attack, "checkpoint": "base.safetensors"})
+        assert (attack.method, attack.seed) == ("kkt", point.pretrain["seed"])
+    seeds = {point.varied["seed"] for point in points}
+    assert len(seeds) > 1
+    assert count_runs(points) == (len(seeds), len(seeds) * len(PRESETS[preset].arms))
+    assert len({label(point.varied) for point in points}) == len(points)
+    assert len({tuple(sorted(point.attack.items())) for point in points}) == len(points), "no arm twice"
+
+
+def test_a_given_base_is_not_pretrained_and_its_digits_count():
+    points = expand(config(preset="kkt-candidates", repeats=1), digits=100)
+    assert all(point.pretrain == {} for point in points)
+    assert count_runs(points)[0] == 0
+    asked = {point.varied["arm"]: (point.attack["samples"], point.attack["candidates"]) for point in points}
+    assert asked == {"N read off": (None, None), "1×": (100, None), "1.5×": (100, 150), "2×": (100, 200),
+                     "4×": (100, 400), "told N/2": (50, None), "told 1.5 N": (150, None)}
+    assert {point.attack["threat"] for point in points if point.attack["samples"] is None} == {"released-only"}
+
+
+def test_axes_without_meaning_and_a_base_of_its_own_are_refused_where_they_do_not_fit():
+    with pytest.raises(InputError, match=r"ranks: .*fine-tunes nothing"):
+        expand(config(preset="kkt-restarts", ranks=[4]))
+    with pytest.raises(InputError, match=r"base: .*name a pretraining run"):
+        expand(config(preset="ntk-steps", base="own"))
 
 
 def test_the_presets_are_those_that_the_config_names():

