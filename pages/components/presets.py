@@ -36,10 +36,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 SHORT = {"compose-rank": "A: compose", "ntk-steps": "B: steps", "ntk-ranks": "B: ranks",
-         "algebraic-ranks": "Algebraic: ranks"}
+         "algebraic-ranks": "Algebraic: ranks", "kkt-surrogate": "KKT: ReLU", "kkt-lambda-rate": "KKT: λ rate",
+         "kkt-restarts": "KKT: restarts", "kkt-candidates": "KKT: candidates"}
 GRIDS = {(name, size): f"{SHORT[name]}{', full' if size == 'full' else ''}"
          for size in SIZES for name in experiments.PRESETS}
-PRESETS["experiment"] = {label: {"preset": name, "size": size} for (name, size), label in GRIDS.items()}
+PRESETS["experiment"] = {
+    label: {"preset": name, "size": size, **({"base": experiments.OWN} if experiments.PRESETS[name].arms else {})}
+    for (name, size), label in GRIDS.items()}
 NOTES = {
     ("pretrain", "Demo"): "A thousand neurons wide, 250 digits a class, descent on the log-loss: about a minute.",
     ("pretrain", "Small and quick"): "A small network on few digits, to see how the laboratory works.",
