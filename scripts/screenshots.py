@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "compare")
+PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "search", "compare")
 
 
 def find_chromium() -> str | None:

@@ -14,6 +14,7 @@ from core.runs.config import KINDS
 from core.runs.directory import Run
 from core.runs.store import RunStore
 
+PARENTS = ("experiment", "search")
 NOT_EXPORTED = ("STOP", "job.json")
 
 
@@ -104,7 +105,7 @@ def export(args: argparse.Namespace) -> int:
 def _with_sources(run: Run) -> list[Run]:
     """The run, the fine-tuning it attacks and the base of that, as far as they are runs."""
     config = run.config()
-    children = [Run(run.path.parent / name) for name in _children(run)] if config.kind == "experiment" else []
+    children = [Run(run.path.parent / name) for name in _children(run)] if config.kind in PARENTS else []
     if children:  # the last of them leads to the base that all share
         return [run, *children[:-1], *_with_sources(children[-1])]
     source = getattr(config, "finetune", "") or getattr(config, "base", "")
@@ -115,7 +116,7 @@ def _with_sources(run: Run) -> list[Run]:
 
 
 def _children(run: Run) -> list[str]:
-    """Ids of the runs that an experiment's table names and that are there, attacks before what they attacked."""
+    """Ids of the runs that its table names and that are there, attacks before what they attacked."""
     rows, _ = run.metrics()
     names = [row[kind] for kind in ("attack", "finetune") for row in rows if row.get(kind)]
     return [name for name in dict.fromkeys(names) if (run.path.parent / name / "config.json").exists()]

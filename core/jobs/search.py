@@ -18,7 +18,8 @@ from core.runs.config import SearchConfig, parse_config
 from core.runs.directory import Run
 from core.runs.recorder import Recorder, describe_failure
 from core.runs.store import RunStore
-from core.search import outcome
+from core.search.outcome import summary
+from core.search.report import report
 from core.search.space import axes, start_values, trial_values
 from core.search.study import Study, report_every
 
@@ -90,8 +91,8 @@ def execute(run: Run, config: SearchConfig, recorder: Recorder) -> None:
         recorder.save_checkpoint({}, {"step": number})  # rows up to here outlive a resume
         recorder.progress(number, config.trials)
         rows = run.metrics()[0]
-        recorder.summary(**outcome.summary(config, rows))
-    write_json(run.file("report.json"), finite(outcome.report(config, rows)))
+        recorder.summary(**summary(config, rows))
+    write_json(run.file("report.json"), finite(report(config, rows)))
 
 
 def _trial(run: Run, config: SearchConfig, recorder: Recorder, study: Study, trial: Trial,

@@ -15,7 +15,7 @@ from core.runs.directory import Run
 from core.runs.store import RunStore
 from core.viz.text import fixed
 from pages.components.form import live_knobs
-from pages.components.knobs import knobs
+from pages.components.knobs import foreign_knobs
 from pages.components.layout import bullets
 from pages.components.reading import outcome
 from pages.components.references import Choice, choose_base, choose_victim
@@ -52,10 +52,7 @@ def choose_attack(defaults: dict[str, Any], stamp: str) -> Choice:
     setting = _victim_setting(victim)
     if setting is not None:
         _box(setting, "Forecast", methods=METHODS if method == "auto" else (method,), threat=threat)
-    # Help that begins with a method's name marks a knob of that method alone.
-    foreign = {knob.name for knob in knobs("attack") if (owner := knob.help.partition(":")[0]) in METHODS
-               and method not in ("auto", owner)}
-    return Choice({**victim.fixed, **values}, victim.hidden | foreign, victim.promoted)
+    return Choice({**victim.fixed, **values}, victim.hidden | foreign_knobs("attack", method), victim.promoted)
 
 
 def finished_forecast(run: Run, config: FinetuneConfig, report: dict[str, Any] | None) -> None:

@@ -17,7 +17,8 @@ LABELS = {
     "batch_size": "Batch size", "adapter_dtype": "Stored as", "layers": "Trained layers",
     "known_learning_rate": "Known learning rate", "known_steps": "Known steps T", "labels": "Known labels",
     "indices": "Exact indices", "base": "Base", "finetune": "Victim", "ranks": "Ranks r", "repeats": "Seeds",
-    "full": "Full fine-tuning too",
+    "full": "Full fine-tuning too", "knobs": "Searched knobs", "objective": "Judged by", "prune": "Prune bad trials",
+    "min_lambda": "Least λ",
 }
 # What an empty field stands for; elsewhere the engine decides.
 EMPTY = {"max_seconds": "no limit", "alpha": "the rank", "indices": "by selection", "samples": "not known",
@@ -30,6 +31,8 @@ CHOICES = {
     "threat": {"released-only": "the published files, nothing else",
                "informed": "also labels, N, T and learning rate",
                "oracle": "also the coefficients: a ceiling, not an attack"},
+    "objective": {"residual": "the attack's own: needs no truth",
+                  "ssim": "an oracle, told the truth: a ceiling, not an attack"},
 }
 
 
@@ -67,6 +70,13 @@ class Knob:
                 limits = f" Range: {reach}{', log scale' if self.scale == 'log' else ''}."
         source = f" Source: {self.source.rstrip('.')}." if self.source else ""
         return f"{self.help}{limits}{source} Command line: `{self.name}`."
+
+
+def foreign_knobs(kind: str, method: str) -> frozenset[str]:
+    """Knobs of other methods: their help begins with the method's name."""
+    methods = KINDS["attack"].model_json_schema()["properties"]["method"]["enum"]
+    return frozenset(knob.name for knob in knobs(kind) if (owner := knob.help.partition(":")[0]) in methods
+                     and method not in ("auto", owner))
 
 
 @cache

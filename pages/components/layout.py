@@ -34,6 +34,9 @@ NAVIGATION = {
     "experiment": Entry("pages/experiments.py", "Experiments", ":material/science:",
                         "Run a whole grid of fine-tunings and attacks, and see what comes back over ranks or steps, "
                         "and why.", "experiment"),
+    "search": Entry("pages/search.py", "Search", ":material/manage_search:",
+                    "Let Optuna try the knobs of an attack, judged by the attack's own residual, and see which one "
+                    "matters.", "search"),
     "compare": Entry("pages/compare.py", "Compare", ":material/compare:",
                      "Put runs side by side: pictures, scores, curves, and the knobs in which they differ."),
 }

@@ -17,11 +17,14 @@ from pages.components.live_attack import attack_view
 from pages.components.live_experiment import experiment_view
 from pages.components.live_finetune import finetune_view
 from pages.components.live_pretrain import pretrain_view
+from pages.components.live_search import search_view
 from pages.components.reading import data_source, outcome, referred
 from pages.components.runs import METHOD_NAMES, badge, ended_text, fraction, parent, plain, progress_text, title
 
 REFRESH_SECONDS = 1.5
-VIEWS = {"pretrain": pretrain_view, "finetune": finetune_view, "attack": attack_view, "experiment": experiment_view}
+VIEWS = {"pretrain": pretrain_view, "finetune": finetune_view, "attack": attack_view, "experiment": experiment_view,
+         "search": search_view}
+BELONGS = {"experiment": "A point of an experiment", "search": "A trial of a search"}
 REPEATABLE = ("stopped", "failed", "interrupted")
 ONWARD = {  # from a finished run to the next step: page, what the run is there, label
     "pretrain": ("finetune", "base", "Fine-tune this base"),
@@ -80,10 +83,11 @@ def _header(run: Run, config: RunConfig, status: Status) -> None:
 
 
 def _belongs_to(run: Run) -> None:
-    """A child's way back to its experiment."""
-    experiment = parent(run)
-    if experiment and (run.path.parent / experiment / "config.json").exists():
-        open_run("experiment", experiment, label="A point of an experiment", icon=NAVIGATION["experiment"].icon)
+    """A child's way back to its experiment or search."""
+    owner = parent(run)
+    if owner and (run.path.parent / owner / "config.json").exists():
+        kind = Run(run.path.parent / owner).config().kind
+        open_run(kind, owner, label=BELONGS[kind], icon=NAVIGATION[kind].icon)
 
 
 def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:

@@ -35,6 +35,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "box_weight": 1.0, "box_range": "centred", "record_every": 1000},
     },
 }
+PRESETS["search"] = {
+    "Four knobs": {},
+    "All six": {"knobs": ["init_scale", "lr_x", "lr_coefficients", "min_lambda", "relu_alpha_start", "relu_alpha_end"],
+                "trials": 40},
+    "Oracle": {"objective": "ssim"},
+}
 SHORT = {"compose-rank": "A: compose", "ntk-steps": "B: steps", "ntk-ranks": "B: ranks",
          "algebraic-ranks": "Algebraic: ranks", "kkt-surrogate": "KKT: ReLU", "kkt-lambda-rate": "KKT: λ rate",
          "kkt-restarts": "KKT: restarts", "kkt-candidates": "KKT: candidates"}
@@ -60,6 +66,9 @@ NOTES = {
     ("attack", "Quick look"): "A few hundred steps, to see images begin to form.",
     ("attack", "As published (Haim et al. 2022)"): "Every value of the public run on 250 digits a class, in float64: "
     "hours on a CPU. Name a checkpoint and no adapter.",
+    ("search", "Four knobs"): "The four that Haim et al. 2022 searched, by the attack's own residual: minutes.",
+    ("search", "All six"): "Also the learning rate of λ and the last sharpness, in twice the trials.",
+    ("search", "Oracle"): "Oracle: judged by the truth. A ceiling for what tuning can do, no attack claim.",
     **{("experiment", label): f"{experiments.PRESETS[name].note} {SIZES[size]}"
        for (name, size), label in GRIDS.items()},
 }

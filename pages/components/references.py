@@ -27,7 +27,7 @@ class Choice:
 
 
 def choose_base(defaults: dict[str, Any], stamp: str, *, kind: str = "finetune") -> Choice:
-    """The `base` of a fine-tuning, or of all those of an experiment."""
+    """The `base` of a fine-tuning, of all those of an experiment, or that a search attacks."""
     run = _choose(kind, "base", "pretrain", "Base network", "A file made elsewhere…", defaults, stamp)
     if run is None:
         path = st.text_input("Path of the base checkpoint", value=_path(defaults, "base"),
@@ -41,9 +41,9 @@ def choose_base(defaults: dict[str, Any], stamp: str, *, kind: str = "finetune")
     return Choice({"base": run.id})
 
 
-def choose_victim(defaults: dict[str, Any], stamp: str) -> Choice:
-    """The `finetune` run of an attack, or the files that stand for it."""
-    run = _choose("attack", "finetune", "finetune", "Victim", "Files made elsewhere…", defaults, stamp)
+def choose_victim(defaults: dict[str, Any], stamp: str, *, kind: str = "attack") -> Choice:
+    """The `finetune` run of an attack or a search, or the files that stand for it."""
+    run = _choose(kind, "finetune", "finetune", "Victim", "Files made elsewhere…", defaults, stamp)
     if run is None:
         left, middle, right = st.columns(3)
         checkpoint = left.text_input("Base checkpoint", value=defaults.get("checkpoint", ""),

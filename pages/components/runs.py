@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.errors import InputError
 from core.experiments.presets import PRESETS
-from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig
+from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig, SearchConfig
 from core.runs.directory import Run, Status
 from core.viz.compare import in_order_of_truth
 from core.viz.series import Series, scalar
@@ -44,6 +44,9 @@ def title(config: RunConfig, status: Status | None = None) -> str:
         return f"N = {count}, {how}, T = {config.steps}"
     if isinstance(config, ExperimentConfig):
         return f"{PRESETS[config.preset].title}, {config.size}"
+    if isinstance(config, SearchConfig):
+        oracle = ", oracle" if config.objective == "ssim" else ""
+        return f"{METHOD_NAMES[config.method]}, {counted(len(config.knobs), 'knob')}{oracle}"
     if isinstance(config, AttackConfig) and not config.finetune:
         return f"Attack on {Path(config.adapter or config.tuned or config.checkpoint).name}"
     if isinstance(config, AttackConfig):
@@ -53,13 +56,14 @@ def title(config: RunConfig, status: Status | None = None) -> str:
 
 
 def own(runs: list[Run]) -> list[Run]:
-    """The runs that somebody launched: an experiment makes hundreds, which are listed with it."""
+    """The runs that somebody launched: an experiment or a search makes hundreds, which are listed with it."""
     return [run for run in runs if parent(run) is None]
 
 
 def parent(run: Run) -> str | None:
-    """The id of the experiment that made this run."""
-    return run.status().summary.get("experiment")
+    """The id of the experiment or the search that made this run."""
+    summary = run.status().summary
+    return summary.get("experiment") or summary.get("search")
 
 
 def caption(run: Run) -> str:
@@ -93,6 +97,11 @@ def facts(config: RunConfig, status: Status) -> list[str]:
         best = summary.get("best_ssim")
         items = [("points", number(summary.get("points"))), ("failed", number(summary.get("failed") or None)),
                  ("best mean SSIM", None if best is None else fixed(best))]
+    elif config.kind == "search":
+        score = summary.get("mean_ssim")
+        items = [("trials", number(summary.get("trials"))), ("best residual", number(summary.get("residual"))),
+                 ("its mean SSIM" + (" (oracle)" if summary.get("oracle") else ""),
+                  None if score is None else fixed(score))]
     else:
         items = [("mean SSIM", fixed(summary["mean_ssim"]) if summary.get("mean_ssim") is not None else None),
                  ("residual", number(summary.get("residual"))), ("samples", number(summary.get("samples"))),
@@ -109,6 +118,10 @@ def band(run: Run, config: RunConfig) -> str:
         scores = [row["mean_ssim"] for row in metrics(run) if row.get("mean_ssim") is not None]
         drawn = sparkline_svg(Series("mean SSIM", list(range(len(scores))), sorted(scores, reverse=True)))
         return _curve(drawn, "Scores of all points, sorted") or "<span>no scores yet</span>"
+    if config.kind == "search":
+        found = [row["residual"] for row in metrics(run) if row["residual"] is not None]
+        drawn = sparkline_svg(Series("residual", list(range(len(found))), sorted(found, reverse=True)))
+        return _curve(drawn, "Residuals of all trials, sorted") or "<span>no trials yet</span>"
     if config.kind == "finetune":
         cells = [img(picture, f"private sample {index}", 56)
                  for index, picture in enumerate(pictures(run.file("truth.png")), 1)]

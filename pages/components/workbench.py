@@ -15,9 +15,11 @@ from pages.components.live import show_run
 from pages.components.presets import NOTES, PRESETS
 from pages.components.references import Choice
 from pages.components.runs import caption, own, parent, row
+from pages.components.search_form import choose_search
 
 LISTED = 12
-CHOOSERS = {"finetune": choose_finetuning, "attack": choose_attack, "experiment": choose_grid}
+CHOOSERS = {"finetune": choose_finetuning, "attack": choose_attack, "experiment": choose_grid,
+            "search": choose_search}
 
 
 def workbench(kind: str) -> None:
@@ -28,7 +30,7 @@ def workbench(kind: str) -> None:
         heading(kind)
         _new(kind)
         return
-    # A point of an experiment stands among the others of it, any other run among those that people launched.
+    # A point of an experiment or a trial stands among the others of it, any other run among those people launched.
     runs = {item.id: item for item in RunStore().list(kind=kind) if parent(item) == parent(run)}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox(f"{NAVIGATION[kind].title.removesuffix('s')} run", list(runs),
@@ -105,7 +107,7 @@ def _prefill(kind: str) -> tuple[dict[str, Any], str]:
                       persist_state="session")
     st.caption(NOTES[kind, preset])
     defaults = dict(PRESETS[kind][preset])
-    given = {"finetune": "base", "attack": "finetune", "experiment": "base"}.get(kind)
+    given = {"finetune": "base", "attack": "finetune", "experiment": "base", "search": "base"}.get(kind)
     reference = st.query_params.get(given) if given else None
     if reference:
         return defaults | {given: reference}, f"{preset}-{reference}"

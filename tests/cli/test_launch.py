@@ -10,7 +10,7 @@ import pytest
 from core.cli.options import PLANNED_METHODS
 from core.errors import InputError
 from core.jobs import cluster
-from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig
+from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig, SearchConfig
 from core.runs.directory import Run
 
 ROOT = Path(__file__).parents[2]
@@ -244,7 +244,7 @@ class TestSweep:
 
 def test_every_knob_is_an_option_with_its_help(core):
     for command, model in (("pretrain", PretrainConfig), ("finetune", FinetuneConfig), ("attack", AttackConfig),
-                           ("experiment", ExperimentConfig)):
+                           ("experiment", ExperimentConfig), ("search", SearchConfig)):
         code, out, _ = core(command, "--help")
         assert code == 0
         text = " ".join(out.split())

@@ -9,7 +9,7 @@ from seen import check, text
 
 from pages.components.runs import caption
 
-PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "compare")
+PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "search", "compare")
 MAKERS = {"pretrain": synthetic.pretrain, "finetune": synthetic.finetune, "attack": synthetic.attack}
 
 

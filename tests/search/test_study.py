@@ -5,7 +5,8 @@ import math
 import pytest
 
 from core.runs.config import AttackConfig, SearchConfig, parse_config
-from core.search.outcome import best, rank_correlation, report
+from core.search.outcome import best
+from core.search.report import rank_correlation, report
 from core.search.space import axes, start_values, trial_values
 from core.search.study import Study, report_every
 
