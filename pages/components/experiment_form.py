@@ -5,8 +5,9 @@ from typing import Any
 import streamlit as st
 
 from core.errors import InputError
+from core.experiments.arms import OWN_DIGITS
 from core.experiments.grid import count_runs, expand, grid_values
-from core.experiments.presets import PRESETS
+from core.experiments.presets import OWN, PRESETS
 from core.runs.config import ExperimentConfig, parse_config
 from core.viz.text import counted
 from pages.components.form import live_knobs
@@ -14,14 +15,18 @@ from pages.components.knobs import typed
 from pages.components.references import Choice, choose_base
 
 AXES = ("ranks", "steps", "samples", "repeats", "coefficients", "features", "full")
+ARMS_AXES = ("repeats", "restarts", "iterations")
+COMMON = ("name", "seed", "device", "precision")
 NTK_ONLY = frozenset({"coefficients", "features"})
 COLUMNS = 4
 
 
 def choose_grid(defaults: dict[str, Any], stamp: str) -> Choice:
     """Base and axes of an experiment, prefilled from its preset, with the number of runs that they make."""
-    base = choose_base(defaults, stamp, kind="experiment")
     start = ExperimentConfig(**{**defaults, "base": "any"})
+    if PRESETS[start.preset].arms:
+        return _choose_arms(defaults, stamp, start)
+    base = choose_base(defaults, stamp, kind="experiment")
     filled = {**defaults, **grid_values(start), "full": start.full}
     hidden = NTK_ONLY if PRESETS[start.preset].method == "kkt" else frozenset()
     shown = [name for name in AXES if name not in hidden]
@@ -31,6 +36,23 @@ def choose_grid(defaults: dict[str, Any], stamp: str) -> Choice:
     return Choice(chosen, hidden=hidden)
 
 
+def _choose_arms(defaults: dict[str, Any], stamp: str, start: ExperimentConfig) -> Choice:
+    """An experiment on a base alone: its own bases, or one that is named, and the number of seeds."""
+    preset = PRESETS[start.preset]
+    st.markdown("**Settings**: " + " · ".join(arm.name for arm in preset.arms))
+    own = st.toggle(f"Pretrain {OWN_DIGITS} digits for each seed", value=defaults.get("base", OWN) == OWN,
+                    key=f"experiment-own/{stamp}", persist_state="session",
+                    help="Seconds each, until the KKT residual is flat. Off: one base of yours is attacked with every "
+                    "seed.")
+    fixed = {"base": OWN} if own else choose_base(
+        {**defaults, "base": ""} if defaults.get("base") == OWN else defaults, stamp, kind="experiment").fixed
+    filled = {**defaults, **grid_values(start)}
+    chosen = {"preset": start.preset, "size": start.size, **fixed,
+              **live_knobs("experiment", ARMS_AXES, filled, stamp, columns=COLUMNS)}
+    _cost(chosen)
+    return Choice(chosen, hidden=frozenset(ExperimentConfig.model_fields) - {*chosen, *COMMON})
+
+
 def _cost(chosen: dict[str, Any]) -> None:
     """How many runs, before they are launched."""
     try:
@@ -38,9 +60,10 @@ def _cost(chosen: dict[str, Any]) -> None:
         points = expand(config)
     except InputError:
         return  # said at the field, or when the form is sent
-    finetunings, attacks = count_runs(points)
-    values = grid_values(config)
-    st.info(f"**{counted(attacks, 'attack')}** on **{counted(finetunings, 'fine-tuning')}**, one after another. Unless "
+    victims, attacks = count_runs(points)
+    values, noun = grid_values(config), "fine-tuning" if points[0].finetune else "pretraining"
+    on = f"**{counted(victims, noun)}**" if victims else "the base"
+    st.info(f"**{counted(attacks, 'attack')}** on {on}, one after another. Unless "
             f"you change it below, an attack is {counted(values['restarts'], 'restart')} of "
             f"{typed(values['iterations'])} steps. What has ended is kept: Stop and Resume at any time.",
             icon=":material/calculate:")

@@ -10,6 +10,7 @@ from core.experiments.table import to_csv
 from core.runs.config import ExperimentConfig
 from core.runs.directory import Run, Status
 from core.runs.store import RunStore
+from core.viz.arms import HELP, arm_name, arms_chart, arms_figure
 from core.viz.experiment_figures import reasons_figure, scores_figure
 from core.viz.experiments import point_name, reason_charts, score_chart, scored
 from core.viz.text import fixed, number
@@ -20,9 +21,11 @@ from pages.components.runs import fraction, plain, progress_text
 
 # Column of the table: (its name, places after the point; None as it is).
 COLUMNS = {
-    "adaptation": ("adaptation", None), "rank": ("rank", None), "steps": ("T", None), "samples": ("N", None),
-    "seed": ("seed", None), "coefficients": ("coefficients", None), "features": ("features at", None),
-    "mean_ssim": ("mean SSIM", "%.3f"), "targets": ("targets", None), "mean_psnr": ("PSNR (dB)", "%.1f"),
+    "arm": ("setting", None), "adaptation": ("adaptation", None), "rank": ("rank", None), "steps": ("T", None),
+    "samples": ("N", None), "seed": ("seed", None), "coefficients": ("coefficients", None),
+    "features": ("features at", None), "mean_ssim": ("mean SSIM", "%.3f"), "chance_mean_ssim": ("by chance", "%.3f"),
+    "recovered": ("SSIM > 0.4", None), "chance_recovered": ("SSIM > 0.4 by chance", "%.1f"),
+    "targets": ("targets", None), "mean_psnr": ("PSNR (dB)", "%.1f"),
     "residual": ("residual", "%.2e"), "flips": ("flips (share)", "%.4f"), "feature_cosine": ("feature cosine", "%.4f"),
     "coefficient_drift": ("coefficient drift", "%.3f"), "weight_change": ("weight change", "%.2e"),
     "loss_before": ("loss before", "%.3g"), "loss_after": ("loss after", "%.3g"),
@@ -30,7 +33,7 @@ COLUMNS = {
     "reason": ("reason", None),
 }
 
-LINKS = {"attack": "attack", "finetune": "fine-tuning"}
+LINKS = {"attack": "attack", "finetune": "fine-tuning", "pretrain": "pretraining"}
 
 
 def experiment_view(run: Run, config: ExperimentConfig, status: Status) -> None:
@@ -47,7 +50,9 @@ def experiment_view(run: Run, config: ExperimentConfig, status: Status) -> None:
     with st.container():
         if status.active:
             _now(run, status)
-    if scores:
+    if scores and preset.arms:
+        _arms(run, rows, [arm.name for arm in preset.arms])
+    elif scores:
         _plots(run, rows, preset.x)
     else:
         st.caption("The first point of the plot appears after the first attack." if status.active or not rows else
@@ -72,6 +77,18 @@ def _now(run: Run, status: Status) -> None:
             open_run(config.kind, child.id, label="Watch")
 
 
+def _arms(run: Run, rows: list[dict[str, Any]], names: list[str]) -> None:
+    chart = arms_chart(rows, names)
+    st.markdown("**What comes back**", help=HELP)
+    clicked = st.plotly_chart(arms_figure(chart, revision=run.id), key=f"{run.id}-arms", config=CONFIG,
+                              on_select="rerun", selection_mode="points",
+                              alt=f"Mean SSIM, and targets above 0.4, by setting: {', '.join(names)}. {HELP}")
+    st.caption("Each point is one attack on a network trained on the targets themselves. Click a point to open its "
+               "runs.")
+    with st.container():
+        _selected(rows, clicked)
+
+
 def _plots(run: Run, rows: list[dict[str, Any]], x: str) -> None:
     chart, clouds = score_chart(rows, x), reason_charts(rows)
     st.markdown(f"**{chart.title}**", help=chart.help)
@@ -94,9 +111,13 @@ def _selected(rows: list[dict[str, Any]], *charts: Any) -> None:
              if point.get("customdata")]
     for row in (row for row in rows if row["attack"] in asked):
         with st.container(horizontal=True, vertical_alignment="center", border=True):
-            st.markdown(f"**{plain(point_name(row))}** · mean SSIM {fixed(row['mean_ssim'])}", width="content")
+            name = arm_name(row) if row.get("arm") else point_name(row)
+            st.markdown(f"**{plain(name)}** · mean SSIM {fixed(row['mean_ssim'])}", width="content")
             open_run("attack", row["attack"], label="Open the attack")
-            open_run("finetune", row["finetune"], label="Open the fine-tuning")
+            if row["finetune"]:
+                open_run("finetune", row["finetune"], label="Open the fine-tuning")
+            if row.get("pretrain"):
+                open_run("pretrain", row["pretrain"], label="Open the base")
 
 
 def _table(run: Run, rows: list[dict[str, Any]]) -> None:
@@ -106,10 +127,12 @@ def _table(run: Run, rows: list[dict[str, Any]]) -> None:
                            icon=":material/download:", key=f"csv-{run.id}", on_click="ignore")
     shown = [name for name in COLUMNS if any(row.get(name) not in (None, "") for row in rows)]
     # An address from the root: the page itself may stand under /experiments.
-    table = {LINKS[kind]: [f"/{kind}?run={row[kind]}" if row[kind] else None for row in rows] for kind in LINKS}
+    table = {name: [f"/{kind}?run={row[kind]}" if row.get(kind) else None for row in rows]
+             for kind, name in LINKS.items() if any(row.get(kind) for row in rows)}
     table |= {COLUMNS[name][0]: [row.get(name) for row in rows] for name in shown}
     numbers = {COLUMNS[name][0]: st.column_config.NumberColumn(format=COLUMNS[name][1]) for name in shown
                if COLUMNS[name][1]}
-    links = {name: st.column_config.LinkColumn(display_text="open", width="small") for name in LINKS.values()}
+    links = {name: st.column_config.LinkColumn(display_text="open", width="small") for name in LINKS.values()
+             if name in table}
     st.dataframe(table, hide_index=True, column_config={**numbers, **links}, key=f"table-{run.id}", placeholder="–",
                  alt="One row for each point of the experiment")

@@ -193,9 +193,16 @@ def experiment(root: Path, run_id: str = "experiment-20260101-160000-abcd", *, s
 
 
 def experiment_rows(preset: str = "ntk-steps") -> list[dict[str, Any]]:
-    config = parse_config({"kind": "experiment", "preset": preset, "base": "b"})
+    config = parse_config({"kind": "experiment", "preset": preset, "base": "own" if preset.startswith("kkt-") else "b"})
     rows = []
     for number, point in enumerate(expand(config), start=1):
+        if point.pretrain:
+            score = {"mean_ssim": 0.5 + 0.02 * number, "mean_psnr": 12.0, "targets": 20, "recovered": number,
+                     "chance_mean_ssim": 0.3, "chance_recovered": 4.0}
+            rows.append({"step": number, **point_row(point.varied, pretrain=f"pretrain-x-{point.finetuning:03d}",
+                                                     attack=f"attack-x-{number:03d}", found={"score": score},
+                                                     attack_seconds=2.0)})
+            continue
         steps, full = point.varied["steps"], point.varied["adaptation"] == "full"
         score = (0.9 if full else 0.3) - 1e-4 * steps + 0.02 * point.varied["seed"]
         victim = {"flips": {"layers.0": 1e-4 * (steps - 1)}, "feature_cosine": [1 - 1e-5 * steps], "loss_before": 9.0,

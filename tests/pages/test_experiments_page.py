@@ -10,6 +10,7 @@ import pytest
 import synthetic
 from seen import check, text
 
+from core.experiments.presets import PRESETS
 from core.experiments.table import COLUMNS, to_csv
 from core.runs.store import RunStore
 
@@ -91,6 +92,40 @@ def test_an_experiment_in_every_state(show, runs_root, state, preset):
     labels = {button.label for button in app.button}
     assert ("Stop" in labels) == (state in ("pending", "running", "stopping"))
     assert ("Resume" in labels) == (state in ("stopped", "failed", "interrupted"))
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "failed", "done"])
+@pytest.mark.parametrize("preset", [name for name, preset in PRESETS.items() if preset.arms])
+def test_an_experiment_on_a_base_alone(show, runs_root, state, preset):
+    app = show("experiments", run=synthetic.experiment(runs_root, state=state, preset=preset).id)
+    assert len(app.get("plotly_chart")) == (0 if state == "pending" else 1)
+    if state == "done":
+        table = app.dataframe[0].value
+        assert table["pretraining"][0] == "/pretrain?run=pretrain-x-001"
+        assert "fine-tuning" not in table
+        assert list(table["setting"])[:2] == [arm.name for arm in PRESETS[preset].arms[:2]]
+        assert table["SSIM > 0.4"][1] == 2
+
+
+def test_one_click_starts_an_experiment_with_bases_of_its_own(show, runs_root, queued):
+    app = show("experiments")
+    start_from(app, "KKT: restarts")
+    assert "**9 attacks** on **3 pretrainings**" in text(app)
+    assert not any(widget.label == "Ranks r" for widget in app.text_input)
+    press(app, "Start experiment")
+    (run,) = RunStore(runs_root).list(kind="experiment")
+    config = run.config()
+    assert (config.preset, config.base, config.repeats, config.ranks) == ("kkt-restarts", "own", 3, None)
+
+
+def test_a_base_of_mine_in_the_place_of_its_own(show, runs_root, queued):
+    base = synthetic.pretrain(runs_root)
+    app = show("experiments")
+    start_from(app, "KKT: candidates")
+    next(toggle for toggle in app.toggle if toggle.label.startswith("Pretrain 20 digits")).set_value(False).run()
+    assert "**21 attacks** on the base" in text(app)
+    press(app, "Start experiment")
+    assert RunStore(runs_root).list(kind="experiment")[0].config().base == base.id
 
 
 def test_table_failures_and_links(show, runs_root):
