@@ -108,7 +108,7 @@ def _with_sources(run: Run) -> list[Run]:
     children = [Run(run.path.parent / name) for name in _children(run)] if config.kind in PARENTS else []
     if children:  # the last of them leads to the base that all share
         return [run, *children[:-1], *_with_sources(children[-1])]
-    source = getattr(config, "finetune", "") or getattr(config, "base", "")
+    source = next((value for name in ("finetune", "base", "checkpoint") if (value := getattr(config, name, ""))), "")
     if not source:
         return [run]
     path = Path(source).parent if Path(source).name == "result.safetensors" else run.path.parent / source

@@ -196,6 +196,23 @@ def test_an_experiment_takes_its_preset_axes_and_base(core, store, engines, tmp_
     assert err.startswith("afterimage: preset: ")
 
 
+def test_a_search_takes_the_knobs_of_the_attack_and_its_own(core, store, engines, tmp_path, monkeypatch):
+    seen = []
+    engines(search=lambda run, config, recorder: seen.append(config))
+    monkeypatch.chdir(tmp_path)
+    assert core("search", "--checkpoint", "base.pth", "--trials", 5, "--knobs", "lr_x,min_lambda", "--lr-x", "1e-2",
+                "--objective", "ssim", "--prune", "false")[0] == 0
+    (config,) = seen
+    assert (config.trials, config.knobs, config.lr_x, config.objective, config.prune) == (
+        5, ["lr_x", "min_lambda"], 0.01, "ssim", False)
+    assert (config.checkpoint, config.threat, config.method) == (str(tmp_path / "base.pth"), "released-only", "kkt")
+    for wrong, said in (("whitening", "knobs"), ("[]", "knobs")):
+        code, _, err = core("search", "--checkpoint", "base.pth", "--knobs", wrong)
+        assert code == 2
+        assert err.startswith(f"afterimage: {said}")
+    assert core("search")[0] == 2
+
+
 def test_run_and_resume_take_ids_and_folders(core, store, engines):
     engines(pretrain=lambda run, config, recorder: recorder.ask_to_stop("") if run.status().attempts < 3 else None)
     run = store.create(PretrainConfig())

@@ -4,7 +4,7 @@ import json
 import zipfile
 from dataclasses import replace
 
-from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig
+from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig, SearchConfig
 from core.runs.store import RunStore
 
 
@@ -81,6 +81,18 @@ def test_an_export_of_an_experiment_takes_its_children_along(core, store, tmp_pa
     assert sorted(names) == sorted(f"{run.id}/config.json" for run in (base, victim, attack, grid))
     fresh = store.create(ExperimentConfig(base=base.id))
     assert core("export", fresh.id, tmp_path / "fresh.zip")[0] == 0
+
+
+def test_an_export_of_a_search_takes_its_trials_and_the_base_along(core, store, tmp_path):
+    base = store.create(PretrainConfig(seed=1))
+    weights = str(base.file("result.safetensors"))
+    trial = store.create(AttackConfig(checkpoint=weights, method="kkt"), run_id="attack-x-001")
+    search = store.create(SearchConfig(checkpoint=weights))
+    search.file("metrics.jsonl").write_text(json.dumps({"step": 1, "attack": trial.id}) + "\n")
+    assert core("export", search.id, tmp_path / "all.zip")[0] == 0
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        names = [name for name in archive.namelist() if name.endswith("config.json")]
+    assert sorted(names) == sorted(f"{run.id}/config.json" for run in (base, trial, search))
 
 
 def test_an_export_overwrites_nothing_and_leaves_nothing_half(core, store, tmp_path):

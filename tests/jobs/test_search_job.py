@@ -2,11 +2,12 @@
 
 import pytest
 
-from core.jobs import attack, search
+from core.jobs import attack, finetune, search
 from core.jobs.execute import execute
-from core.runs.config import PretrainConfig, SearchConfig
+from core.runs.config import FinetuneConfig, PretrainConfig, SearchConfig
 from core.runs.directory import Run
 from core.runs.store import RunStore
+from tests.jobs.conftest import execute as run_here
 
 TINY = {"device": "cpu", "restarts": 1, "iterations": 12, "samples": 4, "search": "pixels", "record_every": 2,
         "trials": 3}
@@ -113,6 +114,18 @@ def test_a_trial_that_falls_behind_is_pruned_at_once(base_store):
     assert run.report()["pruned"] == len(pruned)
     assert run.report()["best"]["attack"] not in [row["attack"] for row in pruned]
     assert told(launch(base_store, "pruned-again", trials=9, lr_x=0.05, knobs=["lr_x"])) == told(run)
+
+
+def test_ntk_on_a_fine_tuning(base_store):
+    config = FinetuneConfig(base="base", rank=784, device="cpu", seed=3)
+    run_here(finetune, base_store.create(config, run_id="victim"), config)
+    run = launch(base_store, "ntk", method="ntk", checkpoint="", finetune="victim", samples=None, trials=2,
+                 knobs=["lr_x", "relu_alpha_end"])
+    assert run.status().state == "done", run.status().message
+    first, second = run.metrics()[0]
+    assert first["params"] == {"lr_x": 0.05, "relu_alpha_end": 1e5 / 2}
+    assert base_store.get(second["attack"]).report()["method"] == "ntk"
+    assert second["targets"] == 2
 
 
 def test_an_oracle_says_so_and_prunes_nothing(base_store):

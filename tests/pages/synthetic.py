@@ -215,6 +215,35 @@ def experiment_rows(preset: str = "ntk-steps") -> list[dict[str, Any]]:
     return [*rows[:-1], {"step": len(rows), **failed}]
 
 
+def search(root: Path, run_id: str = "search-20260101-170000-ssss", *, state: str = "done", trials: int = 10,
+           scored: bool = True, **config: Any) -> Run:
+    """Trials of which every third was pruned; only the best of them exists as a run."""
+    config = {"checkpoint": "/base.safetensors", "trials": trials, **config}
+    done = state == "done"
+    rows = search_rows(trials if done else 4 if state != "pending" else 0, scored=scored)
+    summary = {"trials": len(rows), "residual": 0.01, "oracle": config.get("objective") == "ssim"}
+    run = make(root, "search", run_id, state=state, step=len(rows), total=trials, rows=rows,
+               report={"limits": LIMITS, "table": rows} if done else None, summary=summary, **config)
+    if rows:
+        attack(root, rows[-1]["attack"], name="The last trial")
+    return run
+
+
+def search_rows(count: int, *, scored: bool = True) -> list[dict[str, Any]]:
+    rows = []
+    for number in range(1, count + 1):
+        pruned = number % 3 == 2 and number < count
+        residual = 0.2 / number
+        shares = {"lr_x": 0.7, "min_lambda": 0.3}
+        rows.append({
+            "step": number, "seconds": 20.0, "trial": number, "attack": f"attack-s-{number:03d}",
+            "state": "pruned" if pruned else "done", "params": {"lr_x": 0.001 * number, "min_lambda": 0.05 * number},
+            "residual": residual, "mean_ssim": 0.8 - residual if scored else None, "targets": 2 if scored else None,
+            "pruned_at": 200 if pruned else None, "reported": [], "reason": "",
+            "importance": {"residual": shares, **({"mean_ssim": shares} if scored else {})} if number >= 6 else {}})
+    return rows
+
+
 def broken(root: Path, run_id: str = "attack-20260101-090000-dddd") -> None:
     """A run directory that lost its config."""
     run = attack(root, run_id)
