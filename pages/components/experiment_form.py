@@ -47,8 +47,9 @@ def _choose_arms(defaults: dict[str, Any], stamp: str, start: ExperimentConfig) 
     fixed = {"base": OWN} if own else choose_base(
         {**defaults, "base": ""} if defaults.get("base") == OWN else defaults, stamp, kind="experiment").fixed
     filled = {**defaults, **grid_values(start)}
+    axes = [name for name in ARMS_AXES if not any(name in arm.knobs for arm in preset.arms)]
     chosen = {"preset": start.preset, "size": start.size, **fixed,
-              **live_knobs("experiment", ARMS_AXES, filled, stamp, columns=COLUMNS)}
+              **live_knobs("experiment", axes, filled, stamp, columns=COLUMNS)}
     _cost(chosen)
     return Choice(chosen, hidden=frozenset(ExperimentConfig.model_fields) - {*chosen, *COMMON})
 
@@ -63,7 +64,8 @@ def _cost(chosen: dict[str, Any]) -> None:
     victims, attacks = count_runs(points)
     values, noun = grid_values(config), "fine-tuning" if points[0].finetune else "pretraining"
     on = f"**{counted(victims, noun)}**" if victims else "the base"
-    st.info(f"**{counted(attacks, 'attack')}** on {on}, one after another. Unless "
-            f"you change it below, an attack is {counted(values['restarts'], 'restart')} of "
-            f"{typed(values['iterations'])} steps. What has ended is kept: Stop and Resume at any time.",
-            icon=":material/calculate:")
+    each = "" if not points[0].finetune else (
+        f"Unless you change it below, an attack is {counted(values['restarts'], 'restart')} of "
+        f"{typed(values['iterations'])} steps. ")
+    st.info(f"**{counted(attacks, 'attack')}** on {on}, one after another. {each}What has ended is kept: Stop and "
+            "Resume at any time.", icon=":material/calculate:")
