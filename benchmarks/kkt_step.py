@@ -63,7 +63,7 @@ class Comparison:
         compute = choose()
         self.objective = KKTStationarity(TrainedWeights(network, ThreatModel()), compute=compute,
                                          residual="published")
-        self.space: SearchSpace = pixels(self.objective.surrogate.network.input_mean)
+        self.space: SearchSpace = pixels(self.objective.input_mean)
         self.start: Start = draw_start(self.objective, self.space, samples=candidates, restarts=restarts,
                                        labels=torch.arange(candidates) % 2, coefficients=None, init_scale=0.3, seed=0,
                                        compute=compute)

@@ -10,23 +10,12 @@ import torch
 from torch import Tensor
 
 from core.candidate import Candidate
+from core.compute import Compute
 from core.models.mlp import MLP
-from core.threat.observation import AdapterDelta
-
-
-class ModifiedReLU(torch.autograd.Function):
-    """Forward ReLU, derivative sigmoid(alpha z) (Haim et al. 2022), differentiable once more."""
-
-    @staticmethod
-    def forward(ctx, z: Tensor, alpha: float) -> Tensor:
-        ctx.save_for_backward(z)
-        ctx.alpha = alpha
-        return torch.relu(z)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        (z,) = ctx.saved_tensors
-        return gradient * torch.sigmoid(ctx.alpha * z), None
+from core.objectives.kkt_autograd import KKTAutograd
+from core.objectives.modified_relu import ModifiedReLU
+from core.threat.model import ThreatModel
+from core.threat.observation import AdapterDelta, TrainedWeights
 
 
 def ntk_value(observation: AdapterDelta, candidate: Candidate, *, samples: int, whitening: float,
@@ -70,45 +59,23 @@ def _relative(observed: Tensor, explained: Tensor, samples: int, whitening: floa
     return (root(Q) @ (kept - explained) @ root(V)).square().sum() / (root(Q) @ kept @ root(V)).square().sum()
 
 
-def kkt_value(network: MLP, candidate: Candidate, *, relu_alpha: float, residual: str) -> Tensor:
-    """The residual of Haim et al. 2022 for each restart, [R]; differentiable in candidate.x and .lam.
-
-    "published" is their sum over all parameters, "relative" divides each layer by its norm and averages.
-    """
-    parameters = [[parameter.detach().requires_grad_() for parameter in layer.parameters()]
-                  for layer in network.layers]
-    values = []
-    for x, labels, lam in zip(candidate.x, candidate.labels, candidate.lam, strict=True):
-        h = network.centre(x)
-        for index, own in enumerate(parameters):
-            h = torch.nn.functional.linear(h, *own)
-            if index < len(parameters) - 1:
-                h = ModifiedReLU.apply(h, relu_alpha)
-        total = (torch.where(labels > 0, lam, -lam) * h.squeeze(-1)).mean()
-        explained = iter(torch.autograd.grad(total, [p for own in parameters for p in own], create_graph=True))
-        parts = []
-        for own in parameters:
-            left = sum((p - next(explained)).square().sum() for p in own)
-            parts.append(left if residual == "published" else left / sum(p.square().sum() for p in own))
-        values.append(torch.stack(parts).sum() / (1 if residual == "published" else len(parts)))
-    return torch.stack(values)
-
-
 def kkt_steps(network: MLP, start: Candidate, *, relu_alpha: float, residual: str, box_weight: float,
               lambda_weight: float, min_lambda: float, lr_x: float,
               lr_lam: float) -> tuple[Callable[[], None], Callable[[], Candidate]]:
-    """The attack of Haim et al. 2022 with torch's Adam: a function that takes one step, and one that reads off
-    where the search has come to. Both penalties are means over candidates."""
+    """The attack of Haim et al. 2022 in float64 with the general objective and torch's Adam: a function that takes one
+    step, and one that reads off where the search has come to. Both penalties are means over candidates."""
+    objective = KKTAutograd(TrainedWeights(network, ThreatModel()), residual=residual,
+                            compute=Compute(start.x.device, torch.float64))
     x, log_lam = start.x.clone().requires_grad_(), start.lam.log().requires_grad_()
     optimizer = torch.optim.Adam([{"params": [x], "lr": lr_x}, {"params": [log_lam], "lr": lr_lam}], eps=1e-12)
 
     def step() -> None:
-        lam = log_lam.exp()
-        value = kkt_value(network, Candidate(x, start.labels, lam), relu_alpha=relu_alpha, residual=residual)
+        at = objective.evaluate(Candidate(x.detach(), start.labels, log_lam.detach().exp()), relu_alpha=relu_alpha)
         box = torch.relu(x - 1).square() + torch.relu(-x).square()
-        shortfall = torch.relu(min_lambda - lam).square()
-        loss = (value + box_weight * box.sum((2, 3, 4)).mean(1) + lambda_weight * shortfall.mean(1)).sum()
-        x.grad, log_lam.grad = torch.autograd.grad(loss, [x, log_lam])
+        shortfall = torch.relu(min_lambda - log_lam.exp()).square()
+        penalties = (box_weight * box.sum((2, 3, 4)).mean(1) + lambda_weight * shortfall.mean(1)).sum()
+        grad_x, grad_log_lam = torch.autograd.grad(penalties, [x, log_lam])
+        x.grad, log_lam.grad = at.grad_x + grad_x, at.grad_log_lam + grad_log_lam
         optimizer.step()
 
     return step, lambda: Candidate(x.detach(), start.labels, log_lam.detach().exp())

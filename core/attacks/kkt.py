@@ -52,7 +52,7 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     samples, candidates, found_by = count(trained, config)
     monitor.log(f"Threat {threat.level}. {found_by} {candidates} candidates. {compute.describe()}, "
                 f"{torch.get_num_threads()} threads.")
-    space = pixels(objective.surrogate.network.input_mean) if config.search == "pixels" else \
+    space = pixels(objective.input_mean) if config.search == "pixels" else \
         row_space(objective, compute=compute)
     start = draw_start(objective, space, samples=candidates, restarts=config.restarts,
                        labels=candidate_labels(threat.labels, candidates), coefficients=None,

@@ -50,7 +50,7 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     objective = NTKStationarity(observation, samples=samples, whitening=config.whitening, compute=compute,
                                 features=config.features)
     threat = observation.threat
-    space = pixels(objective.surrogate.network.input_mean) if config.search == "pixels" else \
+    space = pixels(objective.input_mean) if config.search == "pixels" else \
         row_space(objective, compute=compute)
     start = draw_start(objective, space, samples=samples, restarts=config.restarts, labels=threat.labels,
                        coefficients=threat.coefficients, init_scale=config.init_scale, seed=config.seed,

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from core.candidate import Candidate
 from core.compute import Compute
-from core.errors import InputError
+from core.objectives.layers import layer_weights, squared_norms
 from core.objectives.ntk import EXACT, signed
 from core.objectives.protocol import Evaluation
 from core.objectives.surrogate import Surrogate, SurrogateFeatures
@@ -52,19 +52,19 @@ class KKTStationarity:
                  layers: list[str] | None = None) -> None:
         network = observation.network
         self.compute = compute
-        norms = _squared_norms(network)
-        names = [f"layers.{level}" for level in range(len(norms))]
-        if missing := [name for name in layers or [] if name not in names]:
-            raise InputError(f"kkt_layers: {missing[0]} is not a layer of this network; choose from "
-                             f"{', '.join(names)}.")
-        self.levels = [level for level, name in enumerate(names) if layers is None or name in layers]
+        norms = squared_norms(network)
+        weights = layer_weights(norms, residual=residual, layers=layers)
+        self.levels = [level for level, name in enumerate(norms) if name in weights]
         self.surrogate = Surrogate(copy.deepcopy(network).to(dtype=compute.dtype).to(device=compute.device))
         self._exact_weights = [layer.weight.detach().cpu().double() for layer in network.layers]
         self._exact_biases = [None if layer.bias is None else layer.bias.detach().cpu().double()
                               for layer in network.layers]
-        self._norms = norms
-        self.weights = {level: norms[level] if residual == "published" else 1 / len(self.levels)
-                        for level in self.levels}
+        self._norms = list(norms.values())
+        self.weights = dict(zip(self.levels, weights.values(), strict=True))
+
+    @property
+    def input_mean(self) -> Tensor:
+        return self.surrogate.network.input_mean
 
     @property
     def homogeneous(self) -> bool:
@@ -200,17 +200,3 @@ def _left(weight: Tensor, bias: Tensor | None, part: Tensor, h: Tensor) -> tuple
         return square, left, None
     left_bias = bias - part.sum(1)
     return square + left_bias.square().sum(-1), left, left_bias
-
-
-def _squared_norms(network: torch.nn.Module) -> list[float]:
-    """||[W_l | b_l]||^2 of every layer."""
-    norms = [float(sum(parameter.detach().cpu().double().square().sum() for parameter in layer.parameters()))
-             for layer in network.layers]
-    for level, norm in enumerate(norms):
-        if not norm < float("inf"):
-            raise InputError(f"checkpoint: layers.{level} holds NaN or infinite weights; the training diverged or the "
-                             "file is damaged.")
-        if norm == 0:
-            raise InputError(f"checkpoint: every weight of layers.{level} is zero, so the network was not trained and "
-                             "carries no sample; name a trained network.")
-    return norms

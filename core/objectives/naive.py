@@ -29,6 +29,10 @@ class NaiveConfidence:
         self.surrogate = Surrogate(copy.deepcopy(observation.network).to(dtype=compute.dtype).to(device=compute.device))
         self._first = observation.network.layers[0]
 
+    @property
+    def input_mean(self) -> Tensor:
+        return self.surrogate.network.input_mean
+
     def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
         features = self.surrogate.features(candidate.x, relu_alpha=relu_alpha)
         share = self._share(candidate).to(candidate.x)

@@ -86,6 +86,10 @@ class NTKStationarity:
             raise InputError("adapter: every B is zero, so the update is empty and nothing can be reconstructed; name "
                              "an adapter saved after training.")
 
+    @property
+    def input_mean(self) -> Tensor:
+        return self.surrogate.network.input_mean
+
     def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
         features = self._features(candidate, relu_alpha)
         k = signed(candidate)

@@ -21,6 +21,10 @@ class Evaluation:
 class Objective(Protocol):
     """How badly a candidate explains an observation: 0 is perfect, 1 is what an empty candidate scores."""
 
+    @property
+    def input_mean(self) -> Tensor:
+        """What the network subtracts from an image, [C, H, W], where the objective computes."""
+
     def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
         """Value and gradients with the ModifiedReLU surrogate of sharpness `relu_alpha`."""
 
@@ -32,3 +36,19 @@ class Objective(Protocol):
 
     def gates(self, candidate: Candidate) -> list[Tensor]:
         """Which neurons are on, for each hidden layer [R, N, n_out] bool."""
+
+    def best_common_lam(self, candidate: Candidate) -> Tensor:
+        """The lam > 0, the same for all samples of a restart, that explains most: [R]. A start for the search."""
+
+    def allowed_inputs(self) -> tuple[Tensor, Tensor] | None:
+        """Orthonormal bases [D, K] of the centred inputs that the observation sees, and of those that it leaves open;
+        float64 on the CPU. None where it says nothing of them."""
+
+
+class WeightsObjective(Objective, Protocol):
+    """An objective on trained weights."""
+
+    homogeneous: bool  # where it is not, the weights are no sum of features, however long they were trained
+
+    def importance(self, candidate: Candidate) -> Tensor:
+        """How much each candidate contributes, [R, N]: more of them are searched for than are given back."""

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from core.candidate import Candidate
 from core.compute import Compute
-from core.objectives.kkt import KKTStationarity
-from core.objectives.ntk import NTKStationarity
+from core.objectives.protocol import Objective
 from core.solvers.search_space import SearchSpace
 
 
@@ -21,7 +20,7 @@ class Start:
     lam: Tensor
 
 
-def draw_start(objective: NTKStationarity | KKTStationarity, space: SearchSpace, *, samples: int, restarts: int,
+def draw_start(objective: Objective, space: SearchSpace, *, samples: int, restarts: int,
                labels: Tensor | None, coefficients: Tensor | None, init_scale: float, seed: int,
                compute: Compute, draw: str = "fixed-length", uniform_lam: bool = False) -> Start:
     """Random images around the input mean, each with pixel deviation `init_scale`.

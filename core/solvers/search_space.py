@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from core.compute import Compute
-from core.objectives.kkt import KKTStationarity
-from core.objectives.ntk import NTKStationarity
+from core.objectives.protocol import Objective
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ def pixels(centre: Tensor) -> SearchSpace:
     return SearchSpace(centre, None, centre.numel())
 
 
-def row_space(objective: NTKStationarity | KKTStationarity, *, compute: Compute) -> SearchSpace:
+def row_space(objective: Objective, *, compute: Compute) -> SearchSpace:
     """The inputs that the first layer's part of the observation allows; `pixels` where it says nothing."""
-    centre = objective.surrogate.network.input_mean
+    centre = objective.input_mean
     allowed = objective.allowed_inputs()
     if allowed is None:
         return pixels(centre)

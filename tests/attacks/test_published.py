@@ -5,12 +5,12 @@ import time
 import pytest
 import torch
 
-from benchmarks.reference import ModifiedReLU
 from core.attacks.kkt import attack
 from core.candidate import Candidate
 from core.compute import Compute
 from core.metrics.matching import match
 from core.monitor import Silent
+from core.objectives.modified_relu import ModifiedReLU
 from core.objectives.naive import NaiveConfidence
 from core.runs.config import AttackConfig
 from core.solvers.initial import draw_start

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.reference import ModifiedReLU, _relative
+from benchmarks.reference import _relative
 from core.candidate import Candidate
 from core.compute import Compute
 from core.models.mlp import tangent_features
+from core.objectives.modified_relu import ModifiedReLU
 from core.objectives.ntk import NTKStationarity
 from core.solvers.search_space import row_space
 from core.threat.compose import trained_weights

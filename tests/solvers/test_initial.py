@@ -29,7 +29,7 @@ def draw(objective, space, **changes):
 
 
 def spaces(objective):
-    return [row_space(objective, compute=FLOAT64), pixels(objective.surrogate.network.input_mean)]
+    return [row_space(objective, compute=FLOAT64), pixels(objective.input_mean)]
 
 
 def test_same_seed_same_start(objective):
