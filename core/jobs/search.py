@@ -130,7 +130,8 @@ def _trial(run: Run, config: SearchConfig, recorder: Recorder, study: Study, tri
 def _child(run: Run, config: SearchConfig, params: dict[str, float], number: int) -> Run:
     """The run of that trial, made where it is missing."""
     run_id = f"attack-{run.id.removeprefix('search-')}-{number:03d}"
-    wanted = parse_config({**trial_values(config, params), "name": f"Trial {number}"})
+    name = f"Trial {number}" + (" of an oracle search" if config.objective == "ssim" else "")  # copies say so too
+    wanted = parse_config({**trial_values(config, params), "name": name})
     child = Run(run.path.parent / run_id)
     if not child.path.exists():
         RunStore(run.path.parent).create(wanted, run_id=run_id)

@@ -132,6 +132,7 @@ def test_an_oracle_says_so_and_prunes_nothing(base_store):
     run = launch(base_store, "oracle", objective="ssim", trials=3)
     rows = run.metrics()[0]
     assert {row["state"] for row in rows} == {"done"}
+    assert all("oracle" in base_store.get(row["attack"]).config().name for row in rows)
     assert run.report()["best"]["mean_ssim"] == max(row["mean_ssim"] for row in rows)
     assert run.report()["oracle"] is run.status().summary["oracle"] is True
     assert "Oracle" in run.report()["limits"][0]
