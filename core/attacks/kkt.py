@@ -29,7 +29,7 @@ from core.solvers.search_space import pixels, row_space
 from core.solvers.solve import Plan, solve
 from core.threat.compose import trained_weights
 from core.threat.observation import Observation, TrainedWeights
-from core.threat.span import input_span
+from core.threat.span import InputSpan, input_span
 from core.viz.images import grid_png
 
 ALPHAS = (5.0, 500.0)  # a soft surrogate finds the basin; sharper ends did no better (20 digits, three bases)
@@ -47,9 +47,12 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     """
     trained, threat = trained_weights(observation), observation.threat
     compute = choose(device=config.device, precision=config.precision)
+    span = input_span(trained.network.layers[0].weight, trained.network.layers[0].bias)
+    confined = config.search == "row-space" and span is not None
     objective = NaiveConfidence(trained, compute=compute) if config.kkt_objective == "naive" else KKTStationarity(
-        trained, compute=compute, residual=config.kkt_residual, layers=config.kkt_layers)
-    samples, candidates, found_by = count(trained, config)
+        trained, compute=compute, residual=config.kkt_residual, layers=config.kkt_layers,
+        basis=span.basis if confined else None)
+    samples, candidates, found_by = count(span, threat.samples, config)
     monitor.log(f"Threat {threat.level}. {found_by} {candidates} candidates. {compute.describe()}, "
                 f"{torch.get_num_threads()} threads.")
     space = pixels(objective.input_mean) if config.search == "pixels" else \
@@ -61,28 +64,25 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     alphas = (EXACT, EXACT) if config.kkt_surrogate == "relu" else config.alphas(ALPHAS)
     plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
                 lambda_space=config.lambda_space, lr_schedule=config.lr_schedule, halving=config.halving,
-                relu_alpha_start=alphas[0],
-                relu_alpha_end=alphas[1], tolerance=config.tolerance, record_every=config.record_every,
+                relu_alpha_start=alphas[0], relu_alpha_end=alphas[1], tolerance=config.tolerance,
+                record_every=config.record_every,
                 max_seconds=(config.max_seconds or math.inf) - (time.monotonic() - began))
     reconstruction = solve(objective, penalties(config, candidates, mean=space.centre), space=space,
                            start=start, method=FIRST_ORDER[config.optimizer](), plan=plan, monitor=monitor)
     return _outcome(trained, objective, reconstruction, samples, found_by)
 
 
-def count(trained: TrainedWeights, config: AttackConfig) -> tuple[int, int, str]:
+def count(span: InputSpan | None, known: int | None, config: AttackConfig) -> tuple[int, int, str]:
     """N, the number of candidates, and the sentence that says how N is known."""
-    if (known := trained.threat.samples) is not None:
+    if known is not None:
         samples, found_by = known, f"N = {known} is known."
+    elif span is not None:
+        samples, found_by = span.samples, span.explanation
+    elif config.candidates is not None:
+        samples, found_by = config.candidates, "N is not known: every candidate is given back."
     else:
-        layer = trained.network.layers[0]
-        span = input_span(layer.weight, layer.bias)
-        if span is not None:
-            samples, found_by = span.samples, span.explanation
-        elif config.candidates is not None:
-            samples, found_by = config.candidates, "N is not known: every candidate is given back."
-        else:
-            raise InputError("samples: N is not known and cannot be read off the first layer, where nothing stands "
-                             "out of the noise of its initialisation; give samples or candidates.")
+        raise InputError("samples: N is not known and cannot be read off the first layer, where nothing stands out of "
+                         "the noise of its initialisation; give samples or candidates.")
     candidates = samples if config.candidates is None else config.candidates
     if candidates < samples:
         raise InputError(f"candidates: {candidates} cannot hold the {samples} samples; give at least {samples}, or "

@@ -45,21 +45,29 @@ class KKTStationarity:
 
     `residual` weighs the layers. "relative": each by its own norm, the mean of the layers. "published": the
     unscaled sum, in which layers count by their squared norm; its value is then no share, but `residuals` are.
-    `layers` limits it to some layers, ``layers.i``; None takes all.
+    `layers` limits it to some layers, ``layers.i``; None takes all. `basis` [D, K], orthonormal: the candidates' centred
+    images will lie in its span, so that the first layer's products are of K columns.
     """
 
     def __init__(self, observation: TrainedWeights, *, compute: Compute, residual: str = "relative",
-                 layers: list[str] | None = None) -> None:
+                 layers: list[str] | None = None, basis: Tensor | None = None) -> None:
         network = observation.network
         self.compute = compute
         norms = squared_norms(network)
         weights = layer_weights(norms, residual=residual, layers=layers)
         self.levels = [level for level, name in enumerate(norms) if name in weights]
-        self.surrogate = Surrogate(copy.deepcopy(network).to(dtype=compute.dtype).to(device=compute.device))
+        self.surrogate = Surrogate(copy.deepcopy(network).to(dtype=compute.dtype).to(device=compute.device),
+                                   basis=None if basis is None else compute.place(basis))
         self._exact_weights = [layer.weight.detach().cpu().double() for layer in network.layers]
         self._exact_biases = [None if layer.bias is None else layer.bias.detach().cpu().double()
                               for layer in network.layers]
         self._norms = list(norms.values())
+        self._basis = basis
+        self._outside = [0.0] * len(self._norms)  # what of a layer's square no candidate can reach
+        if basis is not None:
+            whole = self._exact_weights[0]
+            self._exact_weights[0] = whole @ basis
+            self._outside[0] = float(whole.square().sum() - self._exact_weights[0].square().sum())
         self.weights = dict(zip(self.levels, weights.values(), strict=True))
 
     @property
@@ -77,13 +85,17 @@ class KKTStationarity:
         terms: dict[str, Tensor] = {}
         grad_inputs: dict[int, Tensor] = {}
         grad_signals: dict[int, Tensor] = {}
+        grad_preactivations: dict[int, Tensor] = {}
         grad_k = torch.zeros_like(k)
         for level in self.levels:
-            part = self._by_matrix if self._matrix_is_cheaper(level, k.shape[1]) else self._by_products
-            relative, slope_k, grad_inputs[level], grad_signals[level] = part(features, k, level)
+            if self._matrix_is_cheaper(level, k.shape[1]):
+                relative, slope_k, grad_inputs[level], grad_signals[level] = self._by_matrix(features, k, level)
+            else:
+                (relative, slope_k, grad_inputs[level], grad_signals[level],
+                 grad_preactivations[level]) = self._by_products(features, k, level)
             terms[f"layers.{level}"] = self.weights[level] * relative
             grad_k += slope_k
-        grad_x = self.surrogate.pull_back(features, grad_inputs, grad_signals)
+        grad_x = self.surrogate.pull_back(features, grad_inputs, grad_signals, grad_preactivations)
         value = torch.stack(list(terms.values())).sum(0)
         return Evaluation(value, terms, grad_x.view_as(candidate.x), grad_k * k)  # d/dlog(lam) = k d/dk
 
@@ -93,17 +105,15 @@ class KKTStationarity:
         return 2 * candidates * (n_in + n_out) > 3 * n_in * n_out
 
     def _by_products(self, features: SurrogateFeatures, k: Tensor,
-                     level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A layer's relative residual [R] and its weighed gradients for k, h and e."""
+                     level: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """A layer's relative residual [R] and its weighed gradients for k, h, e and z."""
         e, h, z = features.signals[level], features.inputs[level], self._preactivation(features, level)
         at = _products(k, e, h, (e * z).sum(-1), self.surrogate.biases[level] is not None)
         scale = 2 * self.weights[level] / self._norms[level]
         pairs = k[..., :, None] * k[..., None, :]
-        # W^T e is what the signal became one layer below, before its gate
-        back = features.spread[level - 1] if level else e @ self.surrogate.weights[level]
-        return (self._relative(k, at, level), scale * (at.mixed - at.cross),
-                scale * ((pairs * at.gram_e) @ h - k[..., None] * back),
-                scale * ((pairs * at.gram_h) @ e - k[..., None] * z))
+        # e . z has a slope for z, which goes down with what the layers above send, in one product
+        return (self._relative(k, at, level), scale * (at.mixed - at.cross), scale * ((pairs * at.gram_e) @ h),
+                scale * ((pairs * at.gram_h) @ e - k[..., None] * z), -scale * k[..., None] * e)
 
     def _by_matrix(self, features: SurrogateFeatures, k: Tensor,
                    level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -115,7 +125,7 @@ class KKTStationarity:
         square, left, left_bias = _left(weight, bias, part, h)
         reached = h @ left.mT if left_bias is None else torch.baddbmm(left_bias[:, None].expand_as(e), h, left.mT)
         slope_k = -scale * (e * reached).sum(-1)
-        return (square / self._norms[level], slope_k, part.mul_(-scale) @ left,
+        return ((square + self._outside[level]) / self._norms[level], slope_k, part.mul_(-scale) @ left,
                 reached.mul_(-scale * k[..., None]))
 
     def residuals(self, candidate: Candidate) -> dict[str, Tensor]:
@@ -126,7 +136,7 @@ class KKTStationarity:
             e, h = features.signals[level].cpu().double(), features.inputs[level].cpu().double()
             if self._matrix_is_cheaper(level, k.shape[1]):
                 square, *_ = _left(self._exact_weights[level], self._exact_biases[level], k[..., None] * e, h)
-                terms[level] = square / self._norms[level]
+                terms[level] = (square + self._outside[level]) / self._norms[level]
             else:
                 terms[level] = self._relative(k, self._exact_products(k, e, h, level), level).clamp(min=0)
         total = sum(self.weights.values())
@@ -159,6 +169,8 @@ class KKTStationarity:
 
         A layer that began tiny ends in the span of its training inputs; None where its spectrum shows no gap.
         """
+        if self._basis is not None:
+            return self._basis, self._basis[:, :0]
         span = input_span(self._exact_weights[0], self._exact_biases[0])
         return None if span is None else (span.basis, span.basis[:, :0])
 

@@ -32,16 +32,23 @@ class SurrogateFeatures:
 
 
 class Surrogate:
-    """The network's weights, ready for batched evaluation. Weights are constants of the attack."""
+    """The network's weights, ready for batched evaluation. Weights are constants of the attack.
 
-    def __init__(self, network: MLP) -> None:
-        self.network = network
+    `basis` [D, K], orthonormal columns: every centred input will lie in their span. The first layer then works on K
+    coordinates, h_0 = basis^T (x - mean), instead of D pixels.
+    """
+
+    def __init__(self, network: MLP, *, basis: Tensor | None = None) -> None:
+        self.network, self.basis = network, basis
         self.weights = [layer.weight.detach() for layer in network.layers]
+        if basis is not None:
+            self.weights[0] = self.weights[0] @ basis
         self.biases = [None if layer.bias is None else layer.bias.detach() for layer in network.layers]
 
     def features(self, x: Tensor, *, relu_alpha: float) -> SurrogateFeatures:
         """Features of images [..., C, H, W]; `relu_alpha` = inf gives the exact ReLU (off at the kink)."""
-        inputs, preactivations, gates = [self.network.centre(x)], [], []
+        centred = self.network.centre(x)
+        inputs, preactivations, gates = [centred if self.basis is None else centred @ self.basis], [], []
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             z = torch.nn.functional.linear(inputs[-1], weight, bias)
             preactivations.append(z)
@@ -54,11 +61,12 @@ class Surrogate:
         return SurrogateFeatures(inputs, signals[::-1], preactivations, gates, spread[::-1], relu_alpha)
 
     def pull_back(self, features: SurrogateFeatures, grad_inputs: dict[int, Tensor],
-                  grad_signals: dict[int, Tensor]) -> Tensor:
-        """Gradient with respect to the centred input [..., D], from those with respect to h_l and e_l.
+                  grad_signals: dict[int, Tensor], grad_preactivations: dict[int, Tensor] | None = None) -> Tensor:
+        """Gradient with respect to the centred input [..., D], from those with respect to h_l, e_l and z_l.
 
         A layer without an entry contributes nothing.
         """
+        direct = grad_preactivations or {}
         # Upwards through the signals: e_l depends on e_{l+1} and on its own gate.
         grad_gates: list[Tensor | None] = []
         grad_signal = grad_signals.get(0)
@@ -69,10 +77,15 @@ class Surrogate:
                 above = _add_product(above, grad_signal * gate, self.weights[level + 1].T)
             grad_signal = above
         # Downwards through the activations: z_l sets both h_{l+1} and the gate d_l.
-        grad_input = grad_inputs.get(len(features.gates))
+        last = len(features.gates)
+        grad_input = grad_inputs.get(last)
+        if last in direct:
+            grad_input = _add_product(grad_input, direct[last], self.weights[last])
         for level in reversed(range(len(features.gates))):
             gate = features.gates[level]
-            grad_z = None if grad_input is None else grad_input * gate
+            grad_z = direct.get(level)
+            if grad_input is not None:
+                grad_z = grad_input * gate if grad_z is None else torch.addcmul(grad_z, grad_input, gate)
             alpha = features.relu_alpha
             if grad_gates[level] is not None and alpha != float("inf"):  # the exact ReLU's gate is flat
                 bend = torch.addcmul(gate, gate, gate, value=-1).mul_(grad_gates[level])  # d (1 - d), without alpha
@@ -80,7 +93,9 @@ class Surrogate:
             grad_input = grad_inputs.get(level)
             if grad_z is not None:
                 grad_input = _add_product(grad_input, grad_z, self.weights[level])
-        return torch.zeros_like(features.inputs[0]) if grad_input is None else grad_input
+        if grad_input is None:
+            grad_input = torch.zeros_like(features.inputs[0])
+        return grad_input if self.basis is None else grad_input @ self.basis.T
 
 
 def _add_product(present: Tensor | None, left: Tensor, right: Tensor) -> Tensor:

@@ -233,3 +233,22 @@ def test_a_network_without_weights_is_refused(tiny_network, level, value, says):
         parameter.fill_(value)
     with pytest.raises(InputError, match=f"^checkpoint: {says}"):
         objective(tiny_network)
+
+
+@pytest.mark.parametrize("residual", ["relative", "published"])
+@pytest.mark.parametrize("matrix", [True, False])
+def test_in_a_span_of_inputs_it_is_the_same_function(tiny_network, candidate, monkeypatch, residual, matrix):
+    """Images in the span: value, residuals and the gradient along the span are those without a basis."""
+    monkeypatch.setattr(KKTStationarity, "_matrix_is_cheaper", lambda self, level, candidates: matrix)
+    network = tiny_network.double()
+    basis = torch.linalg.qr(torch.randn(784, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64))[0]
+    centred = network.centre(candidate.x) @ basis @ basis.T
+    inside = replace(candidate, x=centred.view_as(candidate.x) + network.input_mean)
+    whole, confined = (objective(network, residual=residual, basis=choice) for choice in (None, basis))
+    one, two = (part.evaluate(inside, relu_alpha=20.0) for part in (whole, confined))
+    along = (one.grad_x.flatten(2) @ basis @ basis.T).view_as(one.grad_x)
+    assert_alike(two, replace(one, grad_x=along))
+    expected, got = whole.residuals(inside), confined.residuals(inside)
+    assert all(torch.allclose(got[name], expected[name], rtol=1e-9) for name in expected)
+    assert torch.allclose(confined.importance(inside), whole.importance(inside), rtol=1e-9)
+    assert torch.equal(confined.allowed_inputs()[0], basis)
