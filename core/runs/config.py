@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from core.errors import InputError
 from core.runs.knob import RunConfig, knob
+from core.runs.tunable import Tunable
 
 
 class PretrainConfig(RunConfig):
@@ -89,7 +90,7 @@ class FinetuneConfig(RunConfig):
         return float(self.rank) if self.alpha is None else self.alpha
 
 
-class AttackConfig(RunConfig):
+class AttackConfig(Tunable):
     """Reconstruct private samples from a published adapter or network."""
 
     kind: Literal["attack"] = "attack"
@@ -124,18 +125,19 @@ class AttackConfig(RunConfig):
     optimizer: Literal["adam", "sgd"] = knob("adam", help="Optimiser of images and coefficients; sgd has momentum "
                                              "0.9 as in the paper.", source="Haim et al. 2022: SGD, momentum 0.9")
     lr_x: float = knob(0.05, help="Learning rate of the images: with adam, the change of a typical pixel in a step.",
-                       scale="log", search=(1e-3, 1.0), ge=1e-6, le=10.0)
+                       scale="log", search=(1e-3, 1.0), live=True, ge=1e-6, le=10.0)
     lr_coefficients: float = knob(0.05, help="Learning rate of the log-coefficients (the Lagrange multipliers), "
                                   "or with lambda_space linear of lam.",
-                                  scale="log", search=(1e-3, 1.0), ge=1e-6, le=10.0)
+                                  scale="log", search=(1e-3, 1.0), live=True, ge=1e-6, le=10.0)
     lr_schedule: Literal["cosine", "constant"] = knob(
         "cosine", help="Both learning rates over the run: cosine falls to 0, constant stays.", group="expert")
     relu_alpha_start: float | None = knob(
         None, help="Sharpness of the ModifiedReLU surrogate at the first step. Empty: 20 for ntk, 5 for kkt.",
-        scale="log", search=(1.0, 500.0), ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
+        scale="log", search=(1.0, 500.0), live=True, ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
     relu_alpha_end: float | None = knob(
         None, help="Sharpness of the ModifiedReLU surrogate at the last step; it rises geometrically. Empty: 50,000 "
-        "for ntk, 500 for kkt.", scale="log", search=(10.0, 1e5), ge=1.0, le=1e6, source="Haim et al. 2022: 149.87")
+        "for ntk, 500 for kkt.", scale="log", search=(10.0, 1e5), live=True, ge=1.0, le=1e6,
+        source="Haim et al. 2022: 149.87")
     whitening: float = knob(1.0, help="0: plain relative residual, in which the strongest sample hides the others; "
                             "1: every singular direction of the update weighs alike.", ge=0.0, le=1.0)
     features: Literal["base", "both"] = knob(
@@ -165,21 +167,22 @@ class AttackConfig(RunConfig):
         "common", help="kkt: common starts every lam at the one value that explains most; uniform draws U(0, 1).",
         group="expert", source="Haim et al. 2022: uniform")
     min_lambda: float = knob(0.1, help="kkt: least multiplier lam of a candidate, with theta = mean of y lam grad f; "
-                             "lower ones are penalised.", search=(0.01, 0.5), ge=0.0, le=10.0, group="expert",
-                             source="Haim et al. 2022: 0.4471")
-    lambda_weight: float = knob(5.0, help="kkt: weight of the penalty on multipliers below the least.", ge=0.0, le=1e4,
-                                group="expert", source="Haim et al. 2022: 5")
+                             "lower ones are penalised.", search=(0.01, 0.5), live=True, ge=0.0, le=10.0,
+                             group="expert", source="Haim et al. 2022: 0.4471")
+    lambda_weight: float = knob(5.0, help="kkt: weight of the penalty on multipliers below the least.", live=True,
+                                ge=0.0, le=1e4, group="expert", source="Haim et al. 2022: 5")
     box_weight: float | None = knob(None, help="Weight of the penalty on pixels outside [0, 1]. Empty: 1 for ntk, 0.1 "
-                                    "for kkt; published is 1.", ge=0.0, le=1e4, source="Haim et al. 2022: 1")
+                                    "for kkt; published is 1.", live=True, ge=0.0, le=1e4,
+                                    source="Haim et al. 2022: 1")
     box_range: Literal["unit", "centred"] = knob(
         "unit", help="kkt: unit penalises pixels outside [0, 1]; centred, as published, pixels less the input mean "
         "outside [-1, 1].", group="expert", source="Haim et al. 2022: centred")
     tv_weight: float | None = knob(None, help="Weight of the total variation of an image. Empty: 1 for algebraic; for "
                                    "ntk 0.001 where the first adapter's rank is below the number of pixels, else 0.",
-                                   ge=0.0, le=10.0)
+                                   live=True, ge=0.0, le=10.0)
     sparsity_weight: float | None = knob(None, help="Weight of the sum of an image's pixels. Empty: 1 for "
                                          "algebraic; for ntk 0.001 where the first adapter's rank is below the "
-                                         "number of pixels, else 0.", ge=0.0,
+                                         "number of pixels, else 0.", live=True, ge=0.0,
                                          le=10.0)
     scale_reward: float | None = knob(
         None, help="algebraic: reward for a sample's brightness scale, as a share of what the prior charges for it; 0 "

@@ -6,12 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 def knob(default: Any = ..., *, help: str, unit: str = "", scale: str = "linear", group: str = "basic",
-         source: str = "", search: tuple[float, float] | None = None, **bounds: Any) -> Any:
+         source: str = "", search: tuple[float, float] | None = None, live: bool = False, **bounds: Any) -> Any:
     """A pydantic field with the facts that a form shows. ``bounds`` are pydantic's (ge, le, …).
 
-    `search` is the range in which a search tries values, narrower than the bounds of what is valid.
+    `search` is the range in which a search tries values, narrower than the bounds of what is valid. A `live` knob may
+    be changed while the run goes on (see `core.runs.tunable`).
     """
-    extra = {"unit": unit, "scale": scale, "group": group, "source": source,
+    extra = {"unit": unit, "scale": scale, "group": group, "source": source, "live": live,
              **({"search": list(search)} if search else {})}
     return Field(default, description=help, json_schema_extra=extra, **bounds)
 

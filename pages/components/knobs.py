@@ -15,6 +15,7 @@ LABELS = {
     "target_log_loss": "Stop at ln(loss)", "init_scale": "Initial std", "samples": "Samples N",
     "rank": "Rank r", "alpha": "LoRA α", "steps": "Steps T", "restarts": "Restarts R", "optimizer": "Optimiser",
     "batch_size": "Batch size", "adapter_dtype": "Stored as", "layers": "Trained layers",
+    "changes": "Changes on the way",
     "known_learning_rate": "Known learning rate", "known_steps": "Known steps T", "labels": "Known labels",
     "indices": "Exact indices", "base": "Base", "finetune": "Victim", "ranks": "Ranks r", "repeats": "Seeds",
     "full": "Full fine-tuning too", "knobs": "Searched knobs", "objective": "Judged by", "prune": "Prune bad trials",
@@ -22,7 +23,7 @@ LABELS = {
 }
 # What an empty field stands for; elsewhere the engine decides.
 EMPTY = {"max_seconds": "no limit", "alpha": "the rank", "indices": "by selection", "samples": "not known",
-         "labels": "not known", "known_learning_rate": "not known", "known_steps": "not known"}
+         "changes": "none", "labels": "not known", "known_learning_rate": "not known", "known_steps": "not known"}
 EMPTY_IN_GRID = "by the preset"  # of an experiment, every field
 # What each choice means, where the bare word says too little.
 CHOICES = {
@@ -41,7 +42,7 @@ class Knob:
     """One field of a config model."""
 
     name: str
-    type: str                       # text, int, float, choice, choices, ints, switch
+    type: str                       # text, int, float, choice, choices, ints, changes, switch
     required: bool
     optional: bool                  # None is a value: "not known", "no limit"
     default: Any
@@ -95,7 +96,8 @@ def _knob(name: str, facts: dict[str, Any], required: bool) -> Knob:
     if "enum" in shape:
         kind, options = "choice", shape["enum"]
     elif shape["type"] == "array":
-        kind, options = ("ints", []) if items["type"] == "integer" else ("choices", items["enum"])
+        kind = "changes" if "$ref" in items else "ints" if items["type"] == "integer" else "choices"
+        options = items.get("enum", [])
     else:
         kind, options = {"integer": "int", "number": "float", "string": "text", "boolean": "switch"}[shape["type"]], []
     return Knob(
@@ -129,6 +131,8 @@ def parse(knob: Knob, text: str) -> Any:
     try:
         if knob.type == "ints":
             return [int(part) for part in text.replace(";", ",").replace(" ", ",").split(",") if part]
+        if knob.type == "changes":
+            return text.replace(",", " ").replace(";", " ").split()  # the config reads each
         value = float(text.replace(",", "").replace("_", ""))
         if knob.type == "float":
             return value
