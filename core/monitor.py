@@ -4,13 +4,16 @@ Engines take a `Monitor` and know nothing of files, processes or pages.
 `core.runs.recorder.Recorder` writes to a run directory; `Silent` is for library use.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
 
+from core.change import Change
+
 
 class Monitor(Protocol):
-    """Receives progress; `should_stop` and `load_checkpoint` are the only questions."""
+    """Receives progress; `should_stop`, `load_checkpoint` and `changes` are the only questions."""
 
     def progress(self, step: int, total: int) -> None:
         """`step` of `total` steps are finished. Cheap; call it every step."""
@@ -20,6 +23,15 @@ class Monitor(Protocol):
 
     def snapshot(self, step: int, images: torch.Tensor) -> None:
         """Keep images [N, C, H, W] in [0, 1] as they are at `step`."""
+
+    def offer(self, knobs: dict[str, float]) -> None:
+        """These knobs may be changed from now on, and have these values."""
+
+    def changes(self, step: int) -> Sequence[Change]:
+        """All changes that people made so far; a new one counts from `step`, which begins now. Cheap.
+
+        Those of later steps are there as well where a run that was killed comes to them again.
+        """
 
     def should_stop(self) -> bool:
         """True once somebody asked to stop: checkpoint and return."""
@@ -42,6 +54,10 @@ class Silent:
     def snapshot(self, step: int, images: torch.Tensor) -> None: ...
     def save_checkpoint(self, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None: ...
     def log(self, message: str) -> None: ...
+    def offer(self, knobs: dict[str, float]) -> None: ...
+
+    def changes(self, step: int) -> Sequence[Change]:
+        return ()
 
     def should_stop(self) -> bool:
         return False

@@ -10,16 +10,18 @@ import time
 import torch
 from torch import Tensor
 
+from core.attacks.kkt_objective import first_layer_span, weights_objective
 from core.attacks.outcome import Outcome
+from core.attacks.tuning import Setting, Tuning
 from core.candidate import Candidate
 from core.compute import choose
 from core.diagnostics.confidence import confidence, near_best
 from core.diagnostics.kkt_limits import limits
 from core.errors import InputError
 from core.monitor import Monitor
-from core.objectives.kkt import KKTStationarity
 from core.objectives.naive import NaiveConfidence
 from core.objectives.ntk import EXACT, signed
+from core.objectives.protocol import WeightsObjective
 from core.priors.penalties import Box, MinLambda, Penalty, Sparsity, TotalVariation
 from core.runs.config import AttackConfig
 from core.solvers.first_order import FIRST_ORDER
@@ -29,7 +31,7 @@ from core.solvers.search_space import pixels, row_space
 from core.solvers.solve import Plan, solve
 from core.threat.compose import trained_weights
 from core.threat.observation import Observation, TrainedWeights
-from core.threat.span import InputSpan, input_span
+from core.threat.span import InputSpan
 from core.viz.images import grid_png
 
 ALPHAS = (5.0, 500.0)  # a soft surrogate finds the basin; sharper ends did no better (20 digits, three bases)
@@ -47,11 +49,8 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     """
     trained, threat = trained_weights(observation), observation.threat
     compute = choose(device=config.device, precision=config.precision)
-    span = input_span(trained.network.layers[0].weight, trained.network.layers[0].bias)
-    confined = config.search == "row-space" and span is not None
-    objective = NaiveConfidence(trained, compute=compute) if config.kkt_objective == "naive" else KKTStationarity(
-        trained, compute=compute, residual=config.kkt_residual, layers=config.kkt_layers,
-        basis=span.basis if confined else None)
+    span = first_layer_span(trained)
+    objective = weights_objective(trained, config, compute=compute, span=span)
     samples, candidates, found_by = count(span, threat.samples, config)
     monitor.log(f"Threat {threat.level}. {found_by} {candidates} candidates. {compute.describe()}, "
                 f"{torch.get_num_threads()} threads.")
@@ -61,14 +60,12 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
                        labels=candidate_labels(threat.labels, candidates), coefficients=None,
                        init_scale=config.init_scale, seed=config.seed, compute=compute, draw=config.init_draw,
                        uniform_lam=config.lambda_start == "uniform")
-    alphas = (EXACT, EXACT) if config.kkt_surrogate == "relu" else config.alphas(ALPHAS)
-    plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
-                lambda_space=config.lambda_space, lr_schedule=config.lr_schedule, halving=config.halving,
-                relu_alpha_start=alphas[0], relu_alpha_end=alphas[1], tolerance=config.tolerance,
-                record_every=config.record_every,
-                max_seconds=(config.max_seconds or math.inf) - (time.monotonic() - began))
-    reconstruction = solve(objective, penalties(config, candidates, mean=space.centre), space=space,
-                           start=start, method=FIRST_ORDER[config.optimizer](), plan=plan, monitor=monitor)
+    seconds_left = (config.max_seconds or math.inf) - (time.monotonic() - began)
+    tuning = Tuning(config, monitor, lambda config: setting(config, candidates, mean=space.centre,
+                                                            seconds_left=seconds_left))
+    reconstruction = solve(objective, tuning.setting.penalties, space=space, start=start,
+                           method=FIRST_ORDER[config.optimizer](), plan=tuning.setting.plan, monitor=monitor,
+                           retune=tuning)
     return _outcome(trained, objective, reconstruction, samples, found_by)
 
 
@@ -81,8 +78,8 @@ def count(span: InputSpan | None, known: int | None, config: AttackConfig) -> tu
     elif config.candidates is not None:
         samples, found_by = config.candidates, "N is not known: every candidate is given back."
     else:
-        raise InputError("samples: N is not known and cannot be read off the first layer, where nothing stands out of "
-                         "the noise of its initialisation; give samples or candidates.")
+        raise InputError("samples: N is not known and cannot be read off the first layer, which is a convolution or "
+                         "holds nothing above the noise of its initialisation; give samples or candidates.")
     candidates = samples if config.candidates is None else config.candidates
     if candidates < samples:
         raise InputError(f"candidates: {candidates} cannot hold the {samples} samples; give at least {samples}, or "
@@ -94,6 +91,22 @@ def candidate_labels(known: Tensor | None, candidates: int) -> Tensor:
     """Labels [candidates]: those known, repeated; else half of each class, as published."""
     pattern = torch.tensor([1, 0]) if known is None else known.cpu().long()
     return pattern.repeat(-(-candidates // len(pattern)))[:candidates]
+
+
+def setting(config: AttackConfig, candidates: int, *, mean: Tensor, seconds_left: float) -> Setting:
+    """Plan, penalties, and the knobs that count in them."""
+    exact, naive = config.kkt_surrogate == "relu", config.kkt_objective == "naive"
+    alphas = (EXACT, EXACT) if exact else config.alphas(ALPHAS)
+    plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
+                lambda_space=config.lambda_space, lr_schedule=config.lr_schedule, halving=config.halving,
+                relu_alpha_start=alphas[0], relu_alpha_end=alphas[1], tolerance=config.tolerance,
+                record_every=config.record_every, max_seconds=seconds_left)
+    return Setting(plan, penalties(config, candidates, mean=mean), {
+        "lr_x": config.lr_x, "lr_coefficients": config.lr_coefficients,
+        **({} if exact else {"relu_alpha_start": alphas[0], "relu_alpha_end": alphas[1]}),
+        **({} if naive else {"min_lambda": config.min_lambda, "lambda_weight": config.lambda_weight}),
+        "box_weight": BOX if config.box_weight is None else config.box_weight,
+        "tv_weight": config.tv_weight or 0.0, "sparsity_weight": config.sparsity_weight or 0.0})
 
 
 def penalties(config: AttackConfig, candidates: int, *, mean: Tensor) -> list[Penalty]:
@@ -131,7 +144,7 @@ def choose_distinct(x: Tensor, labels: Tensor, importance: Tensor, *, samples: i
     return sorted(classes[0][:int((known == 0).sum())] + classes[1][:int((known == 1).sum())]), len(copies)
 
 
-def _outcome(trained: TrainedWeights, objective: KKTStationarity | NaiveConfidence, reconstruction: Reconstruction,
+def _outcome(trained: TrainedWeights, objective: WeightsObjective, reconstruction: Reconstruction,
              samples: int, found_by: str) -> Outcome:
     best, candidate = reconstruction.best, reconstruction.candidate
     residual = reconstruction.residuals["residual"]

@@ -6,6 +6,7 @@ import time
 import torch
 
 from core.attacks.outcome import Outcome
+from core.attacks.tuning import Setting, Tuning
 from core.compute import choose
 from core.diagnostics.confidence import confidence, near_best
 from core.diagnostics.limits import limits
@@ -55,15 +56,25 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     start = draw_start(objective, space, samples=samples, restarts=config.restarts, labels=threat.labels,
                        coefficients=threat.coefficients, init_scale=config.init_scale, seed=config.seed,
                        compute=compute)
-    alphas = config.alphas(ALPHAS)
-    plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
-                lr_schedule=config.lr_schedule, relu_alpha_start=alphas[0],
-                relu_alpha_end=alphas[1], fixed_lam=threat.coefficients is not None,
-                tolerance=config.tolerance, record_every=config.record_every,
-                max_seconds=(config.max_seconds or math.inf) - (time.monotonic() - began))
-    reconstruction = solve(objective, penalties(config, observation), space=space, start=start,
-                           method=FIRST_ORDER[config.optimizer](), plan=plan, monitor=monitor)
+    seconds_left = (config.max_seconds or math.inf) - (time.monotonic() - began)
+    tuning = Tuning(config, monitor, lambda config: setting(config, observation, seconds_left=seconds_left))
+    reconstruction = solve(objective, tuning.setting.penalties, space=space, start=start,
+                           method=FIRST_ORDER[config.optimizer](), plan=tuning.setting.plan, monitor=monitor,
+                           retune=tuning)
     return _outcome(observation, reconstruction, samples, found_by)
+
+
+def setting(config: AttackConfig, observation: AdapterDelta | WeightDelta, *, seconds_left: float) -> Setting:
+    """Plan, penalties, and the knobs that count in them."""
+    alphas, fixed = config.alphas(ALPHAS), observation.threat.coefficients is not None
+    plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
+                lr_schedule=config.lr_schedule, relu_alpha_start=alphas[0], relu_alpha_end=alphas[1], fixed_lam=fixed,
+                tolerance=config.tolerance, record_every=config.record_every, max_seconds=seconds_left)
+    found = penalties(config, observation)
+    return Setting(plan, found, {
+        "lr_x": config.lr_x, **({} if fixed else {"lr_coefficients": config.lr_coefficients}),
+        "relu_alpha_start": alphas[0], "relu_alpha_end": alphas[1],
+        **{f"{penalty.name}_weight": penalty.weight for penalty in found}})
 
 
 def penalties(config: AttackConfig, observation: AdapterDelta | WeightDelta) -> list[Penalty]:

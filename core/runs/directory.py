@@ -3,6 +3,8 @@
     config.json         the frozen config, written once
     status.json         state, step, heartbeat; replaced atomically
     metrics.jsonl       one JSON object a line, appended and flushed
+    changes.json        knobs that were changed while it ran, with the steps; replaced atomically
+    requests/           changes that people ask for (see core.runs.tuning)
     snapshots/          STEP.png and STEP.safetensors: images as they form
     checkpoint.safetensors   optimiser state to resume from (metadata: JSON)
     result.safetensors  the outcome
@@ -26,6 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from core.change import Change
 from core.errors import InputError
 from core.files import write_json
 from core.machine import process_started, still_runs
@@ -41,7 +44,8 @@ _heartbeats: dict[tuple[Any, ...], tuple[float, float]] = {}  # of processes els
 
 @dataclass(frozen=True)
 class Status:
-    """A run's state. Times are Unix seconds; `seconds` is computing time over all attempts.
+    """A run's state. Times are Unix seconds; `seconds` is computing time over all attempts. `tunable` holds the
+    knobs that may be changed now, with their present values.
 
     `pid`, `process_started` (see `core.machine.process_started`) and `host` name the process that runs it.
     """
@@ -61,6 +65,7 @@ class Status:
     host: str = ""
     attempts: int = 0
     summary: dict[str, Any] = field(default_factory=dict)
+    tunable: dict[str, float] = field(default_factory=dict)
 
     @property
     def active(self) -> bool:
@@ -139,6 +144,21 @@ class Run:
             content = file.read()
         whole = content[: content.rfind(b"\n") + 1]
         return [row for line in whole.splitlines() if (row := _row(line)) is not None], offset + len(whole)
+
+    def live_changes(self) -> list[Change]:
+        """Knobs that people changed while the run went on, in order of step."""
+        path = self.file("changes.json")
+        try:
+            return [Change(**row) for row in json.loads(self._read(path))]
+        except FileNotFoundError:
+            return []
+        except (ValueError, TypeError) as error:
+            raise InputError(f"run: {path} cannot be read; restore or delete it.") from error
+
+    def changes(self) -> list[Change]:
+        """All changes in the middle of this run, those that its config plans and those made by people."""
+        planned = getattr(self.config(), "changes", None) or []
+        return sorted([*planned, *self.live_changes()], key=lambda change: change.step)
 
     def snapshots(self) -> list[tuple[int, Path]]:
         """(step, picture) of every snapshot, in order of step."""

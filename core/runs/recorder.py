@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -15,9 +16,11 @@ import torch
 from filelock import Timeout
 from safetensors import SafetensorError, safe_open
 
+from core.change import Change
 from core.errors import InputError
 from core.files import finite, remove_leftovers, write_atomic, write_tensors
 from core.runs.directory import LOCK_SECONDS, Run, this_process
+from core.runs.tuning import Inbox
 from core.viz.images import grid_png
 
 HEARTBEAT_SECONDS = 1.0
@@ -52,12 +55,13 @@ class Recorder:
                 raise InputError(f"run: {self.run.id} is {status.state}, not pending; resume it instead.")
             try:
                 self._tidy()
+                self._inbox = Inbox(self.run)
             except InputError as error:
                 self.run.write_status(replace(status, state="failed", message=str(error), ended=time.time()))
                 raise
             self._before, self._began = status.seconds, time.monotonic()
             now = time.time()
-            self._status = replace(status, state="running", started=status.started or now, updated=now, message="",
+            self._status = replace(status, state="running", started=status.started or now, updated=now, message="", tunable={},
                                    attempts=status.attempts + 1, **this_process())
             self.run.write_status(self._status)
         except BaseException:
@@ -77,7 +81,9 @@ class Recorder:
                 message = describe_failure(error)
                 with contextlib.suppress(OSError):  # a full disk: the state still says why, if it fits
                     self.log("".join(traceback.format_exception(kind, error, trace)))
-            self._write(state=state, message=message, ended=time.time(), seconds_left=None)
+            self._write(state=state, message=message, ended=time.time(), seconds_left=None, tunable={})
+            for sentence in self._inbox.close():
+                self.log(sentence)
             self.run.file("STOP").unlink(missing_ok=True)
         finally:
             self._lock.release()
@@ -125,7 +131,18 @@ class Recorder:
         with self.run.file("log.txt").open("a") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message.rstrip()}\n")
 
+    def offer(self, knobs: dict[str, float]) -> None:
+        """Not of a point of an experiment or a trial of a search: these stay what their table says."""
+        if not {"experiment", "search"} & self._status.summary.keys():
+            with self._mutex:
+                self._status = replace(self._status, tunable=dict(knobs))
+
     # What the engine asks
+
+    def changes(self, step: int) -> Sequence[Change]:
+        for sentence in self._inbox.poll(step, self._status.tunable):
+            self.log(sentence)
+        return self._inbox.made
 
     def should_stop(self) -> bool:
         self.stop_seen = self.stop_seen or self.run.file("STOP").exists()

@@ -6,6 +6,7 @@ timing; an objective and an update rule know nothing of these.
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -141,12 +142,14 @@ class _Search:
 
 
 def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace, start: Start, method: FirstOrder,
-          plan: Plan, monitor: Monitor | None = None) -> Reconstruction:
+          plan: Plan, monitor: Monitor | None = None,
+          retune: Callable[[int], tuple[Plan, list[Penalty]] | None] | None = None) -> Reconstruction:
     """Minimise objective + penalties over `space` from `start`, all restarts as one batch.
 
     Restarts are ranked by the exact-ReLU residual alone, which unlike the loss does not change with
     the surrogate. Continues from the monitor's checkpoint where there is one; the result is that of
-    an uninterrupted run.
+    an uninterrupted run. `retune` is asked at each step, and may give another plan and other penalties from
+    there on, of the same length and space.
     """
     monitor = monitor or Silent()
     search = _Search(space, start, method, signed_lam=plan.lambda_space == "linear")
@@ -157,6 +160,8 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
     status = None
     while status is None:
         search.seconds = earlier + time.monotonic() - began
+        if retune is not None and search.step < plan.iterations and (other := retune(search.step)) is not None:
+            plan, penalties = watch.plan, _ = other
         if search.halvings < plan.halvings(search.step):
             search.halve(objective.residuals(search.candidate)["residual"])
         evaluation = objective.evaluate(search.candidate, relu_alpha=plan.relu_alpha(search.step))
