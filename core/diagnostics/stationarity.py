@@ -4,9 +4,10 @@ Gradient flow on a homogeneous network drives the weights to a direction with
 theta = sum_i lam_i y_i grad f(x_i), lam >= 0 (Lyu and Li 2020; Ji and Telgarsky 2020): the identity that the
 KKT attack of Haim et al. 2022 inverts. The residual measured here, with its best lam, is a floor for that attack.
 
-No per-sample gradient is ever formed: with the factored features (h_l, e_l) of `core.models.mlp.tangent_features`,
-<grad f_i, grad f_j> = sum_l (e_i . e_j)(h_i . h_j + bias) and <theta, grad f_i> = sum_l e_i . z_i, z_l the
-pre-activation of layer l.
+Of a fully connected network no per-sample gradient is ever formed: with the factored features (h_l, e_l) of
+`core.models.mlp.tangent_features`, <grad f_i, grad f_j> = sum_l (e_i . e_j)(h_i . h_j + bias) and
+<theta, grad f_i> = sum_l e_i . z_i, z_l the pre-activation of layer l. Of any other network they are formed
+(`core.diagnostics.jacobian`).
 """
 
 import math
@@ -16,6 +17,8 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
+from core.diagnostics.jacobian import jacobian_products
+from core.models.conv import Network
 from core.models.mlp import MLP, TangentFeatures, tangent_features
 from core.training.losses import signs
 
@@ -42,21 +45,19 @@ class Stationarity:
         return torch.nonzero(self.multipliers > _ACTIVE * self.multipliers.max().clamp_min(1e-300)).flatten()
 
 
-def stationarity(network: MLP, x: Tensor, labels: Tensor, *, start: Tensor | None = None) -> Stationarity:
+def stationarity(network: Network, x: Tensor, labels: Tensor, *, start: Tensor | None = None) -> Stationarity:
     """Measure `network` on images `x` [N, C, H, W] in [0, 1] with `labels` [N] in {0, 1}.
 
     `start` [N]: multipliers of an earlier call, which save work while training. One forward and backward pass in
     the network's precision and on its device; the products in float64 on the CPU (MPS has no float64). Weights so
     large that these overflow give NaN.
     """
-    features = tangent_features(network, x)
     sign = signs(labels).cpu().double()
-    grams, inner, norms = [], [], []
-    for index, layer in enumerate(network.layers):
-        gram, projection = _layer_products(features, index, network)
-        grams.append(gram * sign[:, None] * sign)
-        inner.append(projection * sign)
-        norms.append(sum(parameter.detach().cpu().double().square().sum().item() for parameter in layer.parameters()))
+    logits, products = (factored_products if isinstance(network, MLP) else jacobian_products)(network, x)
+    grams = [gram * sign[:, None] * sign for gram, _ in products]
+    inner = [projection * sign for _, projection in products]
+    norms = [sum(parameter.detach().cpu().double().square().sum().item() for parameter in layer.parameters())
+             for layer in network.layers]
     total = sum(norms)
     if not torch.isfinite(sum(grams)).all():  # exploding weights; NaN in the curve says so and training goes on
         unknown = {f"layers.{index}": math.nan for index in range(len(norms))}
@@ -68,7 +69,7 @@ def stationarity(network: MLP, x: Tensor, labels: Tensor, *, start: Tensor | Non
     # cos(theta_l, s_l) for s_l = sum_i lam_i y_i grad_l f_i, from <theta_l, s_l> and ||s_l||^2.
     cosines = [(lam @ part).item() / math.sqrt(norm * square) if norm and (square := (lam @ gram @ lam).item()) > 0
                else 0.0 for norm, part, gram in zip(norms, inner, grams, strict=True)]
-    margins = sign * features.logits.cpu().double() / (total ** (len(norms) / 2) if total else 1.0)
+    margins = sign * logits.cpu().double() / (total ** (len(norms) / 2) if total else 1.0)
     return Stationarity(
         residual=math.sqrt(sum(parts) / total) if total else 1.0,
         layer_residuals={f"layers.{index}": math.sqrt(part / norm) if norm else 0.0
@@ -77,8 +78,13 @@ def stationarity(network: MLP, x: Tensor, labels: Tensor, *, start: Tensor | Non
         margin=margins.min().item(), median_margin=margins.median().item(), norm=math.sqrt(total))
 
 
+def factored_products(network: MLP, x: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+    """Logits [N], and by layer its share of <grad f_i, grad f_j> [N, N] and of <theta, grad f_i> [N], in float64."""
+    features = tangent_features(network, x)
+    return features.logits, [_layer_products(features, index, network) for index in range(len(network.layers))]
+
+
 def _layer_products(features: TangentFeatures, index: int, network: MLP) -> tuple[Tensor, Tensor]:
-    """One layer's share of <grad f_i, grad f_j> [N, N] and of <theta, grad f_i> [N], in float64."""
     layer = network.layers[index]
     signal = features.signals[index].cpu().double()
     inputs = features.inputs[index].cpu().double()

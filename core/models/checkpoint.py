@@ -7,17 +7,16 @@ under ``state_dict``); pickles are read with ``weights_only=True`` or refused.
 
 import hashlib
 import json
-import math
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from core.errors import InputError
 from core.files import write_tensors
+from core.models.conv import Network
+from core.models.layout import build_network, metadata_of
 from core.models.mlp import MLP
 from core.models.tensor_files import read_tensors
 
@@ -26,7 +25,7 @@ from core.models.tensor_files import read_tensors
 class Checkpoint:
     """A network and what its file says about it (problem, indices, data source, config; {} if foreign)."""
 
-    network: MLP
+    network: Network
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -39,9 +38,9 @@ class Checkpoint:
         return digest.hexdigest()
 
 
-def save_checkpoint(path: Path, network: MLP, facts: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, network: Network, facts: dict[str, Any]) -> None:
     """Write safetensors: ``layers.i.weight``, ``layers.0.bias``, ``input_mean``; facts as JSON metadata."""
-    write_tensors(path, network.state_dict(), {"facts": json.dumps(facts)})
+    write_tensors(path, network.state_dict(), {"facts": json.dumps(facts), **metadata_of(network)})
 
 
 def save_tuned(path: Path, network: MLP, *, dtype: str, base_fingerprint: str) -> None:
@@ -56,7 +55,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if not path.is_file():
         raise InputError(f"checkpoint: there is no file {path}; name a .safetensors or .pth file.")
     tensors, metadata = read_tensors(path, field="checkpoint")
-    return Checkpoint(_build(path, tensors), _facts(path, metadata.get("facts", "{}")))
+    return Checkpoint(build_network(path, tensors, metadata), _facts(path, metadata.get("facts", "{}")))
 
 
 def _facts(path: Path, text: str) -> dict[str, Any]:
@@ -65,54 +64,3 @@ def _facts(path: Path, text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise InputError(f"checkpoint: the metadata of {path} cannot be read ({error}); save it again.") from error
     return facts if isinstance(facts, dict) else {}
-
-
-def _build(path: Path, tensors: dict[str, Tensor]) -> MLP:
-    weights = {int(match[1]): tensor for name, tensor in tensors.items()
-               if (match := re.fullmatch(r"layers\.(\d+)\.weight", name))}
-    if len(weights) < 2 or sorted(weights) != list(range(len(weights))):
-        found = ", ".join(list(tensors)[:6]) or "nothing"
-        raise InputError(f"checkpoint: {path} needs tensors layers.0.weight, layers.1.weight, … of at least two "
-                         f"layers; found {found}.")
-    ordered = [weights[index] for index in range(len(weights))]
-    biases = [tensors.get(f"layers.{index}.bias") for index in range(len(ordered))]
-    if any(weight.ndim != 2 for weight in ordered):
-        raise InputError(f"checkpoint: {path} has a weight that is not a matrix; convolutions are not supported.")
-    widths = [ordered[0].shape[1], *(weight.shape[0] for weight in ordered)]
-    for index, weight in enumerate(ordered):
-        if weight.shape[1] != widths[index]:
-            raise InputError(f"checkpoint: in {path}, layers.{index}.weight takes {weight.shape[1]} inputs, but the "
-                             f"layer before gives {widths[index]}.")
-        if biases[index] is not None and tuple(biases[index].shape) != (widths[index + 1],):
-            raise InputError(f"checkpoint: in {path}, layers.{index}.bias has shape {list(biases[index].shape)}, but "
-                             f"its layer gives {widths[index + 1]} outputs.")
-    if widths[-1] != 1:
-        raise InputError(f"checkpoint: {path} ends in {widths[-1]} outputs; only binary networks with one logit are "
-                         "supported.")
-    mean = tensors.get("input_mean")
-    shape = tuple(mean.shape) if mean is not None and mean.ndim == 3 else _image_shape(widths[0])
-    if math.prod(shape) != widths[0] or (mean is not None and mean.numel() != widths[0]):
-        raise InputError(f"checkpoint: in {path}, input_mean has shape {list(mean.shape)}, but the first layer takes "
-                         f"{widths[0]} inputs.")
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"checkpoint: {name} in {path} holds NaN or infinite values; the training diverged or "
-                             "the file is damaged.")
-    with torch.device("cpu"):
-        network = MLP(widths, image_shape=shape, biases=[bias is not None for bias in biases])
-    dtype = torch.float64 if ordered[0].dtype == torch.float64 else torch.float32
-    network = network.to(dtype)
-    state = {f"layers.{index}.weight": weight for index, weight in enumerate(ordered)}
-    state |= {f"layers.{index}.bias": bias for index, bias in enumerate(biases) if bias is not None}
-    state["input_mean"] = mean.reshape(shape) if mean is not None else torch.zeros(shape)
-    network.load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()})
-    return network.requires_grad_(False)
-
-
-def _image_shape(inputs: int) -> tuple[int, int, int]:
-    """The picture that a flat input most likely is: CIFAR colour, a grey square, else one row."""
-    side = math.isqrt(inputs)
-    if inputs == 3072:
-        return (3, 32, 32)
-    return (1, side, side) if side * side == inputs else (1, 1, inputs)
-

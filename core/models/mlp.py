@@ -46,7 +46,7 @@ def layer_names(network: MLP) -> list[str]:
     return [f"layers.{index}" for index in range(len(network.layers))]
 
 
-def init_small_first_layer(network: MLP, *, scale: float, generator: torch.Generator) -> None:
+def init_small_first_layer(network: nn.Module, *, scale: float, generator: torch.Generator) -> None:
     """Haim et al. 2022: first layer (weight and bias) ~ N(0, scale^2); torch's default elsewhere."""
     with torch.no_grad():
         for index, layer in enumerate(network.layers):
@@ -54,7 +54,7 @@ def init_small_first_layer(network: MLP, *, scale: float, generator: torch.Gener
                 if index == 0:
                     parameter.normal_(0.0, scale, generator=generator)
                 else:
-                    bound = layer.in_features ** -0.5  # nn.Linear's default, drawn from our generator
+                    bound = layer.weight[0].numel() ** -0.5  # torch's default for the layer, drawn from our generator
                     parameter.uniform_(-bound, bound, generator=generator)
 
 

@@ -50,9 +50,7 @@ class FullBatch:
 
     def gradient(self, parameters: list[Tensor], at: Pass, pull: Tensor) -> list[Tensor]:
         """-sum_i pull_i y_i grad f_i for `pull` [N] >= 0, in the order of the parameters."""
-        # Subnormal numbers would slow every product down and are far below what changes a weight.
-        pull = torch.where(pull < 1e8 * torch.finfo(self.x.dtype).tiny, 0.0, pull)
-        signal = -(pull * self.signs).to(self.x.dtype).to(self.x.device)[:, None]  # [N, 1]
+        signal = -(usable_pull(pull, self.x.dtype) * self.signs).to(self.x.dtype).to(self.x.device)[:, None]  # [N, 1]
         layers = self._layers(parameters)
         gradients: list[Tensor] = []
         for index in range(len(layers) - 1, -1, -1):
@@ -62,6 +60,11 @@ class FullBatch:
             if index:
                 signal = (signal @ weight).mul_(at.gates[index - 1])
         return gradients
+
+
+def usable_pull(pull: Tensor, dtype: torch.dtype) -> Tensor:
+    """Subnormal numbers would slow every product down and are far below what changes a weight: 0 in their place."""
+    return torch.where(pull < 1e8 * torch.finfo(dtype).tiny, 0.0, pull)
 
 
 def norm(tensors: list[Tensor]) -> float:

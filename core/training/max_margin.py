@@ -30,7 +30,7 @@ from scipy.optimize import brentq
 from torch import Tensor
 
 from core.errors import InputError
-from core.models.mlp import MLP
+from core.models.conv import Network
 from core.monitor import Monitor
 from core.training.full_batch import norm
 from core.training.losses import log_loss_pull, log_mean_loss
@@ -67,7 +67,7 @@ class MaxMargin(Trainer):
     """Two phases: log-gd until the samples are separated, then the descent. The network gets the most stationary
     weights of the descent, at the scale where log L is the target."""
 
-    def __init__(self, network: MLP, x: Tensor, labels: Tensor, learning_rate: float, target_log_loss: float,
+    def __init__(self, network: Network, x: Tensor, labels: Tensor, learning_rate: float, target_log_loss: float,
                  flat: float, monitor: Monitor) -> None:
         if target_log_loss > HIGHEST_LEVEL:
             raise InputError(f"target_log_loss: max-margin holds the loss at this value, so it must be at most "

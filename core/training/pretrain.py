@@ -17,7 +17,7 @@ from typing import Literal
 from torch import Tensor
 
 from core.diagnostics.stationarity import Stationarity
-from core.models.mlp import MLP
+from core.models.conv import Network
 from core.monitor import Monitor, Silent
 from core.training.max_margin import MaxMargin
 from core.training.trainer import Trainer
@@ -37,7 +37,7 @@ class PretrainOutcome:
     stationarity: Stationarity
 
 
-def pretrain(network: MLP, x: Tensor, labels: Tensor, *, optimizer: Literal["gd", "log-gd", "max-margin"],
+def pretrain(network: Network, x: Tensor, labels: Tensor, *, optimizer: Literal["gd", "log-gd", "max-margin"],
              learning_rate: float, epochs: int, target_log_loss: float, record_every: int, flat: float = 0.05,
              monitor: Monitor | None = None) -> PretrainOutcome:
     """Train `network` in place on images `x` [N, C, H, W] in [0, 1] with `labels` [N] in {0, 1}.

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from core.diagnostics.stationarity import Stationarity, stationarity
 from core.errors import InputError
+from core.models.conv import Network
 from core.models.mlp import MLP
 from core.monitor import Monitor
+from core.training.autograd_batch import AutogradBatch
 from core.training.full_batch import FullBatch, norm
 from core.training.losses import log_loss_pull
 
@@ -25,11 +27,11 @@ class DivergedError(InputError):
 class Trainer:
     """The state of one training: parameters, what they give, the epoch and the step size."""
 
-    def __init__(self, network: MLP, x: Tensor, labels: Tensor, optimizer: Literal["gd", "log-gd"],
+    def __init__(self, network: Network, x: Tensor, labels: Tensor, optimizer: Literal["gd", "log-gd"],
                  learning_rate: float, target_log_loss: float, monitor: Monitor) -> None:
         self.network, self.x, self.labels, self.optimizer, self.monitor = network, x, labels, optimizer, monitor
         self.target_log_loss = target_log_loss
-        self.batch = FullBatch(network, x, labels)
+        self.batch = (FullBatch if isinstance(network, MLP) else AutogradBatch)(network, x, labels)
         self.parameters = [parameter.detach().clone() for parameter in network.parameters()]
         self.names = [name for name, _ in network.named_parameters()]
         self.epoch, self.step_size, self.recorded, self.stalled = 0, learning_rate, -1, False

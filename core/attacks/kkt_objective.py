@@ -1,0 +1,35 @@
+"""Which KKT objective explains a network: written out where it is fully connected, by autograd elsewhere."""
+
+from core.compute import Compute
+from core.errors import InputError
+from core.models.mlp import MLP
+from core.objectives.kkt import KKTStationarity
+from core.objectives.kkt_autograd import KKTAutograd
+from core.objectives.naive import NaiveConfidence
+from core.objectives.protocol import WeightsObjective
+from core.runs.config import AttackConfig
+from core.threat.observation import TrainedWeights
+from core.threat.span import InputSpan, input_span
+
+
+def first_layer_span(trained: TrainedWeights) -> InputSpan | None:
+    """Of a fully connected first layer; a convolution sees patches, which span nothing less than themselves."""
+    if not isinstance(trained.network, MLP):
+        return None
+    first = trained.network.layers[0]
+    return input_span(first.weight, first.bias)
+
+
+def weights_objective(trained: TrainedWeights, config: AttackConfig, *, compute: Compute,
+                      span: InputSpan | None) -> WeightsObjective:
+    """Confined to `span` where the search is."""
+    written_out = isinstance(trained.network, MLP)
+    if config.kkt_objective == "naive":
+        if not written_out:
+            raise InputError("kkt_objective: naive is there for fully connected networks only; choose stationarity.")
+        return NaiveConfidence(trained, compute=compute)
+    options = {"compute": compute, "residual": config.kkt_residual, "layers": config.kkt_layers}
+    if not written_out:
+        return KKTAutograd(trained, **options)
+    confined = config.search == "row-space" and span is not None
+    return KKTStationarity(trained, **options, basis=span.basis if confined else None)
