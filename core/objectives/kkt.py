@@ -45,8 +45,8 @@ class KKTStationarity:
 
     `residual` weighs the layers. "relative": each by its own norm, the mean of the layers. "published": the
     unscaled sum, in which layers count by their squared norm; its value is then no share, but `residuals` are.
-    `layers` limits it to some layers, ``layers.i``; None takes all. `basis` [D, K], orthonormal: the candidates' centred
-    images will lie in its span, so that the first layer's products are of K columns.
+    `layers` limits it to some layers, ``layers.i``; None takes all. `basis` [D, K], orthonormal: the candidates'
+    centred images will lie in its span, so that the first layer's products are of K columns.
     """
 
     def __init__(self, observation: TrainedWeights, *, compute: Compute, residual: str = "relative",
