@@ -1,21 +1,25 @@
-"""Commands that look at runs or manage them: list, show, stop, export, cluster, demo."""
+"""Commands that look at runs or manage them: list, show, stop, tune, export, cluster, demo."""
 
 import argparse
 import json
 import os
 import secrets
+import time
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
 from core.cli.launch import find_run
+from core.cli.options import parse_value, split_assignment
 from core.errors import InputError
 from core.runs.config import KINDS
 from core.runs.directory import Run
 from core.runs.store import RunStore
+from core.runs.tuning import request
 
 PARENTS = ("experiment", "search")
 NOT_EXPORTED = ("STOP", "job.json")
+TUNE_SECONDS = 10.0  # a step of an attack is rarely longer
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -29,6 +33,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("stop", help="Ask a run to stop at its next step, with a checkpoint.")
     parser.add_argument("run", metavar="RUN", help="run directory or id")
     parser.set_defaults(command=stop)
+    parser = commands.add_parser(
+        "tune", help="Change knobs of an attack that is running, from its next step on.",
+        description="Change knobs of a running attack, for example: tune RUN --set lr_x=0.01 --set min_lambda=0.2. "
+        "The run goes on as if it had had these values from its start; a repeat of it makes the same changes.")
+    parser.add_argument("run", metavar="RUN", help="run directory or id")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments", required=True)
+    parser.set_defaults(command=tune)
     parser = commands.add_parser("export", help="Write a run, and the runs it builds on, into a zip file.")
     parser.add_argument("run", metavar="RUN", help="run directory or id")
     parser.add_argument("file", metavar="FILE.zip")
@@ -69,7 +80,8 @@ def _short(value: object) -> str:
 def show(args: argparse.Namespace) -> int:
     run = find_run(args.run)
     print(json.dumps({"id": run.id, "path": str(run.path), "config": run.config().model_dump(mode="json"),
-                      "status": asdict(run.status()), "report": run.report()}, indent=2, ensure_ascii=False))
+                      "changes": [str(change) for change in run.changes()], "status": asdict(run.status()),
+                      "report": run.report()}, indent=2, ensure_ascii=False))
     return 0
 
 
@@ -77,6 +89,23 @@ def stop(args: argparse.Namespace) -> int:
     run = find_run(args.run)
     run.request_stop()
     print(f"{run.id} is {run.status().state}.")
+    return 0
+
+
+def tune(args: argparse.Namespace) -> int:
+    """Ask, and wait until the run has made the changes."""
+    run = find_run(args.run)
+    model, before = type(run.config()), len(run.live_changes())
+    asked = request(run, {name: parse_value(model, name, text)
+                          for name, text in map(split_assignment, args.assignments)})
+    deadline = time.monotonic() + TUNE_SECONDS
+    while asked.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    made = run.live_changes()[before:]
+    for change in made:
+        print(f"From step {change.step:,} on: {change.knob} = {change.value:g}.")
+    if not made:
+        print(f"{run.id} has not made the change yet; its log will say when.")
     return 0
 
 

@@ -39,6 +39,7 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     _write(run, outcome)
     scored = score(run, outcome, victim) if victim else score_training(run, outcome, config, recorder)
     write_json(run.file("report.json"), finite({**_report(observation, outcome), "score": scored,
+                                                "changes": [change.model_dump() for change in run.changes()],
                                                 "seconds": run.status().seconds}))
     recorder.summary(residual=outcome.residuals["residual"], samples=len(outcome.x), method=outcome.method,
                      threat=observation.threat.level, **({"mean_ssim": scored["mean_ssim"]} if scored else {}))

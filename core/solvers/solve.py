@@ -161,7 +161,8 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
     while status is None:
         search.seconds = earlier + time.monotonic() - began
         if retune is not None and search.step < plan.iterations and (other := retune(search.step)) is not None:
-            plan, penalties = watch.plan, _ = other
+            plan, penalties = other
+            watch.plan = plan
         if search.halvings < plan.halvings(search.step):
             search.halve(objective.residuals(search.candidate)["residual"])
         evaluation = objective.evaluate(search.candidate, relu_alpha=plan.relu_alpha(search.step))

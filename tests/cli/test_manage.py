@@ -1,10 +1,12 @@
 """list, show, stop, export and cluster from the command line."""
 
 import json
+import threading
 import zipfile
 from dataclasses import replace
 
 from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig, SearchConfig
+from core.runs.recorder import Recorder
 from core.runs.store import RunStore
 
 
@@ -111,3 +113,29 @@ def test_an_export_overwrites_nothing_and_leaves_nothing_half(core, store, tmp_p
 def test_a_cluster_that_was_never_started_is_no_error(core):
     assert core("cluster", "status")[:2] == (0, "0 runs wait.\n")
     assert core("cluster", "stop")[0] == 0
+
+def test_tune_changes_a_running_attack_and_says_from_which_step(core, store):
+    run = store.create(AttackConfig(method="kkt"))
+    assert core("tune", run.id, "--set", "lr_x=0.01")[2] == \
+        f"afterimage: run: {run.id} is pending; knobs can be changed only while it runs.\n"
+    ended = threading.Event()
+    with Recorder(run) as recorder:
+        recorder.offer({"lr_x": 0.05, "min_lambda": 0.1})
+        recorder._write()  # as the heart does every second
+
+        def work() -> None:
+            while not ended.wait(0.02):
+                recorder.changes(600)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        try:
+            code, out, _ = core("tune", run.id, "--set", "lr_x=1e-2", "--set", "min-lambda=0.2")
+            assert (code, out) == (0, "From step 600 on: lr_x = 0.01.\nFrom step 600 on: min_lambda = 0.2.\n")
+            code, _, err = core("tune", run.id, "--set", "lr_x=100")
+            assert (code, err) == (2, "afterimage: lr_x: Input should be less than or equal to 10.\n")
+            assert core("tune", run.id, "--set", "lr_y=1")[2].endswith("did you mean lr_x?\n")
+        finally:
+            ended.set()
+            worker.join()
+    assert json.loads(core("show", run.id)[1])["changes"] == ["600:lr_x=0.01", "600:min_lambda=0.2"]
