@@ -16,7 +16,7 @@ from core.attacks.tuning import Setting, Tuning
 from core.candidate import Candidate
 from core.compute import choose
 from core.diagnostics.confidence import confidence, near_best
-from core.diagnostics.kkt_limits import limits
+from core.diagnostics.kkt_limits import ending, first_layer, limits
 from core.errors import InputError
 from core.monitor import Monitor
 from core.objectives.naive import NaiveConfidence
@@ -26,7 +26,7 @@ from core.priors.penalties import Box, MinLambda, Penalty, Sparsity, TotalVariat
 from core.runs.config import AttackConfig
 from core.solvers.first_order import FIRST_ORDER
 from core.solvers.initial import draw_start
-from core.solvers.protocol import Reconstruction, Status
+from core.solvers.protocol import Reconstruction
 from core.solvers.search_space import pixels, row_space
 from core.solvers.solve import Plan, solve
 from core.threat.compose import trained_weights
@@ -153,20 +153,18 @@ def _outcome(trained: TrainedWeights, objective: WeightsObjective, reconstructio
     count = candidate.lam.shape[1]
     known = trained.threat.labels
     chosen, copies = choose_distinct(reconstruction.x, candidate.labels[best], importance, samples=samples, known=known)
-    finished = reconstruction.status in (Status.ITERATIONS, Status.CONVERGED)
-    # The first layer is the one that sees pixels; how much of the others' initialisation is left says nothing of them.
-    trust = confidence(candidate, reconstruction.residuals.get("residual.layers.0", residual), best)
+    naive = isinstance(objective, NaiveConfidence)
+    trust = confidence(candidate, first_layer(reconstruction), best)
     order = residual.argsort().tolist()
     return Outcome(
-        method="kkt", reason=REASONS[isinstance(objective, NaiveConfidence)],
-        status=Status.NOT_HOMOGENEOUS if finished and not objective.homogeneous else reconstruction.status,
+        method="kkt", reason=REASONS[naive],
+        status=ending(reconstruction, homogeneous=objective.homogeneous, naive=naive),
         x=reconstruction.x[chosen], labels=candidate.labels[best][chosen],
         coefficients=signed(candidate)[best][chosen] / count, samples_found_by=found_by,
         labels_found_by="known" if known is not None else "half of the candidates of each class, the strongest kept",
         confidence=[trust[index] for index in chosen],
         residuals={name: float(value[best]) for name, value in reconstruction.residuals.items()},
-        limits=limits(trained, reconstruction, homogeneous=objective.homogeneous,
-                      naive=isinstance(objective, NaiveConfidence)),
+        limits=limits(trained, reconstruction, homogeneous=objective.homogeneous, naive=naive),
         facts={"iterations": reconstruction.iterations, "restarts": len(residual), "best_restart": best,
                "restarts_near_best": len(near_best(residual, best)), "candidates": count, "copies": copies},
         tensors={"x": candidate.x.float(), "labels": candidate.labels, "lam": candidate.lam, "residuals": residual,

@@ -1,7 +1,10 @@
 """What limits a reconstruction from trained weights, in plain sentences with the numbers behind them."""
 
+import math
+
+from torch import Tensor, nn
+
 from core.diagnostics.limits import dead_restarts
-from core.models.mlp import MLP
 from core.solvers.protocol import Reconstruction, Status
 from core.threat.observation import TrainedWeights
 
@@ -9,6 +12,24 @@ POOR_FIT = 0.1
 NAIVE = ("The naive baseline finds what the network is most sure of, which need not resemble any training image; it is "
          "here to compare with.")
 UNMOVED = 0.5  # a layer explained to less than this half says little about the images
+
+
+def ending(reconstruction: Reconstruction, *, homogeneous: bool, naive: bool) -> Status:
+    """How the search ended; where it ran to its end, also whether there was anything to find."""
+    if reconstruction.status not in (Status.ITERATIONS, Status.CONVERGED):
+        return reconstruction.status
+    if not homogeneous:
+        return Status.NOT_HOMOGENEOUS
+    if not naive and float(first_layer(reconstruction)[reconstruction.best]) > UNMOVED:
+        return Status.NOT_STATIONARY
+    return reconstruction.status
+
+
+def first_layer(reconstruction: Reconstruction) -> Tensor:
+    """Residual [R] of the first layer that is explained: the one that sees pixels. How much of the others'
+    initialisation is left says nothing of these. Where there are no layers, the residual."""
+    parts = [value for name, value in reconstruction.residuals.items() if name != "residual"]
+    return parts[0] if parts else reconstruction.residuals["residual"]
 
 
 def limits(trained: TrainedWeights, reconstruction: Reconstruction, *, homogeneous: bool,
@@ -24,7 +45,17 @@ def limits(trained: TrainedWeights, reconstruction: Reconstruction, *, homogeneo
     if trained.base is not None:
         found.append(f"The update moved the weights by {_moved(trained.network, trained.base):.2g} of their norm: what "
                      "the KKT identity explains is foremost the base's own training set, not the private samples.")
-    return [*found, *_fit(reconstruction)]
+    return [*found, *_count(trained, reconstruction), *_fit(reconstruction)]
+
+
+def _count(trained: TrainedWeights, reconstruction: Reconstruction) -> list[str]:
+    """Each parameter is one equation."""
+    _, candidates, *shape = reconstruction.candidate.x.shape
+    equations, unknowns = sum(part.numel() for part in trained.network.parameters()), candidates * math.prod(shape)
+    if equations >= unknowns:
+        return []
+    return [f"The network's {equations:,} parameters are fewer than the {unknowns:,} pixels of {candidates} "
+            "candidates: many other images explain it as well."]
 
 
 def _fit(reconstruction: Reconstruction) -> list[str]:
@@ -41,7 +72,7 @@ def _fit(reconstruction: Reconstruction) -> list[str]:
     return [*found, *dead_restarts(reconstruction)]
 
 
-def _moved(network: MLP, base: MLP) -> float:
+def _moved(network: nn.Module, base: nn.Module) -> float:
     """||theta_T - theta_0|| / ||theta_0||."""
     pairs = list(zip(network.parameters(), base.parameters(), strict=True))
     moved = sum((one.double() - other.double()).square().sum() for one, other in pairs)

@@ -87,6 +87,7 @@ def file_widths(path: Path) -> tuple[int, ...] | None:
         with safe_open(str(path), framework="numpy") as file:
             names = sorted(name for name in file.keys() if re.fullmatch(r"layers\.\d+\.weight", name))
             shapes = [file.get_slice(name).get_shape() for name in names]
-        return (shapes[0][1], *(shape[0] for shape in shapes)) if shapes else None
+        matrices = shapes and all(len(shape) == 2 for shape in shapes)  # the forecast knows no convolutions
+        return (shapes[0][1], *(shape[0] for shape in shapes)) if matrices else None
     except (SafetensorError, OSError):
         return None

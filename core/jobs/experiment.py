@@ -21,7 +21,7 @@ from core.experiments.grid import Point, count_runs, expand, grid_values, label,
 from core.experiments.presets import OWN
 from core.experiments.table import point_row, to_csv
 from core.files import finite, write_atomic, write_json
-from core.jobs.inputs import base_file, resolve_base
+from core.jobs.inputs import base_file, fully_connected, resolve_base
 from core.jobs.worker import supervise
 from core.models.checkpoint import Checkpoint
 from core.runs.config import ExperimentConfig, FinetuneConfig, parse_config
@@ -42,6 +42,8 @@ def execute(run: Run, config: ExperimentConfig, recorder: Recorder) -> None:
     """
     # a wrong base is said once, not at every point
     base = None if config.base == OWN else resolve_base(run, config.base)
+    if base is not None and not preset_of(config).arms:
+        fully_connected(base, "base")
     points = expand(config) if base is None else expand(config, width=adapted_width(base), digits=_digits(config, base))
     saved = recorder.load_checkpoint()
     finished = saved[1]["step"] if saved else 0
@@ -71,7 +73,7 @@ def adapted_width(base: Checkpoint) -> float:
     """Mean input width of the layers that a fine-tuning adapts by default."""
     names = FinetuneConfig.model_fields["layers"].default
     layers = [layer for index, layer in enumerate(base.network.layers) if f"layers.{index}" in names]
-    return fmean(layer.in_features for layer in layers) if layers else 1.0
+    return fmean(layer.weight[0].numel() for layer in layers) if layers else 1.0
 
 
 def _digits(config: ExperimentConfig, base: Checkpoint) -> int:

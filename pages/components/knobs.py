@@ -27,6 +27,7 @@ EMPTY = {"max_seconds": "no limit", "alpha": "the rank", "indices": "by selectio
 EMPTY_IN_GRID = "by the preset"  # of an experiment, every field
 # What each choice means, where the bare word says too little.
 CHOICES = {
+    "network": {"mlp": "fully connected, for every attack", "conv": "a convolution first, for KKT on the base alone"},
     "adaptation": {"lora": "a peft adapter is trained and released",
                    "full": "the weights themselves, and the whole network is released"},
     "threat": {"released-only": "the published files, nothing else",

@@ -52,7 +52,8 @@ def title(config: RunConfig, status: Status | None = None) -> str:
     if isinstance(config, AttackConfig):
         method = (status.summary.get("method") if status else None) or config.method
         return f"{METHOD_NAMES.get(method, method)}, {config.threat}"
-    return f"Base {config.hidden} wide, {2 * config.samples_per_class} digits"
+    kind = "Convolutional base" if config.network == "conv" else "Base"
+    return f"{kind} {config.hidden} wide, {2 * config.samples_per_class} digits"
 
 
 def own(runs: list[Run]) -> list[Run]:
