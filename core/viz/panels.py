@@ -1,10 +1,15 @@
 """Which charts each kind of run has, from the metric names that the engines record."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
-from core.viz.series import Bars, Panel, Row, Series, by_item, by_layer, scalar, scalars
+from core.change import Change
+from core.viz.series import Bars, Mark, Panel, Row, Series, by_item, by_layer, scalar, scalars
+from core.viz.text import number
 
+MOST_MARKED = 2  # knobs named at one line
 
 def pretrain_panels(rows: Sequence[Row]) -> list[Panel]:
     """Log-loss, training error, margin and stationarity over the epochs."""
@@ -121,6 +126,20 @@ def attack_panels(rows: Sequence[Row], *, best: int | None = None) -> list[Panel
               "Steepness of the ModifiedReLU's backward pass. It starts soft and hardens towards the true ReLU.",
               log_y=True),
     ]
+
+
+def marked(panels: Sequence[Panel], changes: Sequence[Change]) -> list[Panel]:
+    """The panels with a line at each step at which knobs were changed, as far as the curves have come."""
+    marks = []
+    for step, made in groupby(sorted(changes, key=lambda change: change.step), lambda change: change.step):
+        words = [f"{change.knob} {number(change.value)}" for change in made]
+        more = f" and {len(words) - MOST_MARKED} more" if len(words) > MOST_MARKED else ""
+        marks.append(Mark(step, ", ".join(words[:MOST_MARKED]) + more))
+    return [replace(panel, marks=tuple(mark for mark in marks if mark.x <= _last(panel))) for panel in panels]
+
+
+def _last(panel: Panel) -> float:
+    return max((curve.x[-1] for curve in panel.series if curve.x), default=-1)
 
 
 PANELS = {"pretrain": pretrain_panels, "finetune": finetune_panels, "attack": attack_panels}

@@ -25,6 +25,14 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A vertical line: what somebody changed at that step."""
+
+    x: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Panel:
     """One chart of curves. `help` says in a sentence or two what it tells."""
 
@@ -36,6 +44,7 @@ class Panel:
     help: str = ""
     log_y: bool = False
     least: tuple[float, float] | None = None  # the y axis shows at least this much, so that rounding looks flat
+    marks: tuple[Mark, ...] = ()
 
     @property
     def empty(self) -> bool:

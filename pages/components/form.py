@@ -77,10 +77,12 @@ def _draw(shown: Sequence[Knob], kind: str, defaults: dict[str, Any], stamp: str
     return readers
 
 
-def widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str) -> Callable[[], Any]:
+def widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str, *,
+           disabled: bool = False) -> Callable[[], Any]:
     """One input. Floats and log-scaled numbers are typed (1e-3 and 1,000 both work): no slider hits 149.87."""
     value = defaults.get(knob.name, knob.default)
-    common = {"help": knob.hint, "key": f"{kind}/{stamp}/{knob.name}", "persist_state": "session"}
+    common = {"help": knob.hint, "key": f"{kind}/{stamp}/{knob.name}", "persist_state": "session",
+              "disabled": disabled}
     if knob.name in CHOICES:
         meanings = {option: text for option, text in CHOICES[knob.name].items() if option in knob.options}
         options = [*meanings, *(option for option in knob.options if option not in meanings)]

@@ -132,6 +132,7 @@ def _details(run: Run, config: RunConfig) -> None:
 
 
 def command(run: Run, config: RunConfig) -> str:
-    """An attack needs a folder of its own to write to."""
+    """An attack needs a folder of its own to write to, and the changes that people made while it ran."""
     out = " --out attack-again" if config.kind == "attack" else ""
-    return f"python -m core {config.kind} --config {shlex.quote(str(run.file('config.json')))}{out}"
+    changes = f" --changes {','.join(map(str, run.changes()))}" if run.live_changes() else ""
+    return f"python -m core {config.kind} --config {shlex.quote(str(run.file('config.json')))}{changes}{out}"

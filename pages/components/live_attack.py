@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.runs.config import AttackConfig
 from core.runs.directory import Run, Status
-from core.viz.panels import attack_panels, cosine_panel, flips_panel
+from core.viz.panels import attack_panels, cosine_panel, flips_panel, marked
 from core.viz.text import counted, fixed, number
 from pages.components.anatomy import attack_anatomy
 from pages.components.charts import chart, grid
@@ -15,6 +15,7 @@ from pages.components.layout import limits
 from pages.components.pictures import final_pairs, pairs, strip
 from pages.components.reading import metrics, outcome, pictures, referred
 from pages.components.runs import plain
+from pages.components.tuning import tuning
 
 MOST_RESTART_IMAGES = 120
 
@@ -33,7 +34,9 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
         limits("What limits this reconstruction", report)
     with st.container():
         attack_anatomy(run, report, victim)
-    panels = attack_panels(rows, best=_best(rows))
+    with st.container():
+        tuning(run, config, status)
+    panels = marked(attack_panels(rows, best=_best(rows)), run.changes())
     if not status.active:  # a method leaves out what it does not have
         panels = [panel for panel in panels if not panel.empty]
     grid(panels, run.id, columns=3)

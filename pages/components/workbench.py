@@ -95,10 +95,13 @@ def _prefill(kind: str) -> tuple[dict[str, Any], str]:
     like = st.query_params.get("like")
     if like is not None:
         try:
-            config = RunStore().get(like).config()
+            run = RunStore().get(like)
+            config = run.config()
             if config.kind == kind:
-                st.info(f"Prefilled from {caption(RunStore().get(like))}.", icon=":material/content_copy:")
-                return config.model_dump(), like
+                changes = run.changes()
+                made = " It makes the same changes at the same steps: they stand under Expert." if changes else ""
+                st.info(f"Prefilled from {caption(run)}.{made}", icon=":material/content_copy:")
+                return config.model_dump() | ({"changes": changes} if changes else {}), like
             st.error(f"like: {like} is a run of kind {config.kind}, not {kind}.", icon=":material/error:")
         except InputError as error:
             st.error(str(error), icon=":material/error:")

@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+from core.change import Change
 from core.errors import InputError
 from core.viz.figures import bar_figure, line_figure, log_ticks
 from core.viz.images import grid_png, tiles
 from core.viz.palette import BACKGROUNDS, COLOURS, QUIET, contrast
-from core.viz.panels import PANELS, attack_panels, compared_panels, finetune_panels, visibility_bars
+from core.viz.panels import PANELS, attack_panels, compared_panels, finetune_panels, marked, visibility_bars
 from core.viz.series import Panel, Series
 from core.viz.sparkline import sparkline_svg
 
@@ -49,6 +50,20 @@ def test_an_attack_draws_what_it_recorded():
     assert drawn["residual"] == ["layer 1"]
     assert drawn["restart_losses"] == ["restart 1", "restart 2"]
     assert drawn["gate_flips"] == ["layer 1"]
+
+
+def test_changed_knobs_are_marked_where_the_curves_have_come_to():
+    changes = [Change(step=2, knob="lr_x", value=0.01), *(Change(step=3, knob=knob, value=1.5)
+                                                         for knob in ("lr_x", "min_lambda", "box_weight")),
+               Change(step=4, knob="lr_x", value=0.02)]
+    panels = {panel.key: panel for panel in marked(attack_panels([{**ROW, "step": 0}, ROW]), changes)}
+    marks = panels["residual"].marks
+    assert [(mark.x, mark.text) for mark in marks] == [(2, "lr_x 0.01"), (3, "lr_x 1.5, min_lambda 1.5 and 1 more")]
+    assert panels["terms"].marks == marks
+    figure = line_figure(panels["residual"], revision="r")
+    assert [shape.x0 for shape in figure.layout.shapes] == [2, 3]
+    assert [note.text for note in figure.layout.annotations] == [mark.text for mark in marks]
+    assert not marked(attack_panels([]), changes)[0].marks
 
 
 def test_a_finetuning_draws_sizes_of_coefficients():
