@@ -11,6 +11,7 @@ from core.viz.text import number
 
 MOST_MARKED = 2  # knobs named at one line
 
+
 def pretrain_panels(rows: Sequence[Row]) -> list[Panel]:
     """Log-loss, training error, margin and stationarity over the epochs."""
     return [
