@@ -70,7 +70,8 @@ def _header(run: Run, config: RunConfig, status: Status) -> None:
                       on_click=actions.resume, args=(run,), help="Continues from the last checkpoint.")
         st.page_link(NAVIGATION[config.kind].script, label="Start one like this", icon=":material/content_copy:",
                      query_params={"like": run.id})
-        if status.state == "done" and config.kind in ONWARD:
+        convolutional = getattr(config, "network", "") == "conv"  # nothing is fine-tuned on it
+        if status.state == "done" and config.kind in ONWARD and not convolutional:
             page, field, label = ONWARD[config.kind]
             if getattr(config, "adaptation", "") == "full":
                 label = "Attack this network"
