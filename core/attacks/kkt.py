@@ -105,7 +105,7 @@ def setting(config: AttackConfig, candidates: int, *, mean: Tensor, seconds_left
         "lr_x": config.lr_x, "lr_coefficients": config.lr_coefficients,
         **({} if exact else {"relu_alpha_start": alphas[0], "relu_alpha_end": alphas[1]}),
         **({} if naive else {"min_lambda": config.min_lambda, "lambda_weight": config.lambda_weight}),
-        "box_weight": BOX if config.box_weight is None else config.box_weight,
+        "box_weight": config.box(BOX),
         "tv_weight": config.tv_weight or 0.0, "sparsity_weight": config.sparsity_weight or 0.0})
 
 
@@ -114,10 +114,9 @@ def penalties(config: AttackConfig, candidates: int, *, mean: Tensor) -> list[Pe
 
     `mean` [C, H, W] is the network's input mean.
     """
-    box = BOX if config.box_weight is None else config.box_weight
     least = 0.0 if config.kkt_objective == "naive" else config.lambda_weight  # its lam count for nothing
     scale = candidates if config.kkt_residual == "published" else 1
-    return [Box(scale * box, mean if config.box_range == "centred" else None),
+    return [Box(scale * config.box(BOX), mean if config.box_range == "centred" else None),
             MinLambda(scale * least, config.min_lambda),
             TotalVariation(scale * (config.tv_weight or 0.0)), Sparsity(scale * (config.sparsity_weight or 0.0))]
 

@@ -83,7 +83,7 @@ def penalties(config: AttackConfig, observation: AdapterDelta | WeightDelta) -> 
     determined = first.A.shape[0] >= first.A.shape[1] if isinstance(first, Factors) else first is not None
     default = 0.0 if determined else LOW_RANK_PRIOR
     tv, sparsity = (default if weight is None else weight for weight in (config.tv_weight, config.sparsity_weight))
-    return [Box(BOX if config.box_weight is None else config.box_weight), TotalVariation(tv), Sparsity(sparsity)]
+    return [Box(config.box(BOX)), TotalVariation(tv), Sparsity(sparsity)]
 
 
 def count(observation: AdapterDelta | WeightDelta) -> tuple[int, str]:

@@ -66,7 +66,7 @@ def polish(observation: AdapterDelta | WeightDelta, config: AttackConfig, monito
                                                     start.lam))["residual"])
         plan = Plan(iterations=steps, lr_x=RATE, lr_lam=RATE, lr_schedule="cosine", relu_alpha_start=ALPHAS[0],
                     relu_alpha_end=ALPHAS[1], record_every=25, max_seconds=left)
-        box = Box(BOX if config.box_weight is None else config.box_weight)
+        box = Box(config.box(BOX))
         found = solve(objective, [box], space=space, start=start, method=Adam(), plan=plan,
                       monitor=_OnlyStops(monitor))
         residual = float(found.residuals["residual"][0])
