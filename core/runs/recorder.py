@@ -61,8 +61,8 @@ class Recorder:
                 raise
             self._before, self._began = status.seconds, time.monotonic()
             now = time.time()
-            self._status = replace(status, state="running", started=status.started or now, updated=now, message="", tunable={},
-                                   attempts=status.attempts + 1, **this_process())
+            self._status = replace(status, state="running", started=status.started or now, updated=now, message="",
+                                   tunable={}, attempts=status.attempts + 1, **this_process())
             self.run.write_status(self._status)
         except BaseException:
             self._lock.release()
@@ -136,6 +136,7 @@ class Recorder:
         if not {"experiment", "search"} & self._status.summary.keys():
             with self._mutex:
                 self._status = replace(self._status, tunable=dict(knobs))
+            self._write()  # at once: people see what they changed
 
     # What the engine asks
 

@@ -41,9 +41,9 @@ def line_figure(panel: Panel, *, revision: str, height: int = HEIGHT) -> go.Figu
     figure.update_layout(hovermode="x unified" if len(panel.series) <= MOST_NAMED else "closest")
     figure.update_xaxes(title_text=panel.x_title, rangemode="tozero")
     for mark in panel.marks:
-        figure.add_vline(x=mark.x, line={"color": ACCENT, "dash": "dot", "width": 1.5})
-        figure.add_annotation(x=mark.x, y=1, yref="paper", xanchor="right", yanchor="top", textangle=-90,
-                              text=mark.text, showarrow=False, font={"color": ACCENT, "size": 11})
+        figure.add_vline(x=mark.x, line={"color": QUIET, "dash": "dot", "width": 1.5})
+        figure.add_annotation(x=mark.x, y=1, yref="paper", xanchor="right", yanchor="top", textangle=-90, align="right",
+                              text="<br>".join(mark.lines), showarrow=False, font={"color": QUIET, "size": 10})
     last = max((curve.x[-1] for curve in panel.series if curve.x), default=0)
     if 0 < last <= 10:
         figure.update_xaxes(dtick=1)  # no half steps

@@ -134,8 +134,8 @@ def marked(panels: Sequence[Panel], changes: Sequence[Change]) -> list[Panel]:
     marks = []
     for step, made in groupby(sorted(changes, key=lambda change: change.step), lambda change: change.step):
         words = [f"{change.knob} {number(change.value)}" for change in made]
-        more = f" and {len(words) - MOST_MARKED} more" if len(words) > MOST_MARKED else ""
-        marks.append(Mark(step, ", ".join(words[:MOST_MARKED]) + more))
+        more = [f"and {len(words) - MOST_MARKED} more"] if len(words) > MOST_MARKED else []
+        marks.append(Mark(step, [*words[:MOST_MARKED], *more]))
     return [replace(panel, marks=tuple(mark for mark in marks if mark.x <= _last(panel))) for panel in panels]
 
 

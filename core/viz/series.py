@@ -26,10 +26,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A vertical line: what somebody changed at that step."""
+    """A vertical line with what was changed at that step, in lines of text."""
 
     x: float
-    text: str
+    lines: list[str]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Changing an attack's knobs while it runs, and what was changed so far."""
 
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import streamlit as st
@@ -20,11 +21,11 @@ COLUMNS = 5
 
 def tuning(run: Run, config: AttackConfig, status: Status) -> None:
     """The form while the run goes on, then the list of changes. It stands in a fragment that is drawn again and again:
-    what somebody has typed stays, since a widget is a new one only after a change."""
+    what somebody has typed stays, since a widget is a new one only where values or the list have changed."""
     changes = run.changes()
     if status.active and config.method != "algebraic" and parent(run) is None:
         with st.expander("Tune while it runs", icon=":material/tune:", expanded=bool(changes), key=f"tune-{run.id}"):
-            _form(run, config, status, stamp=f"{run.id}-{len(changes)}-{status.attempts}")
+            _form(run, config, status, stamp=f"{run.id}-{len(changes)}-{list(status.tunable.values())}")
             _list(changes, status)
     elif changes:
         with st.expander(f"{counted(len(changes), 'change')} on the way", icon=":material/tune:",
@@ -70,8 +71,9 @@ def _ask(run: Run, readers: dict[str, Callable[[], Any]], present: dict[str, flo
 
 
 def _list(changes: list[Change], status: Status) -> None:
-    labels = {knob.name: knob.label for knob in knobs("attack")}
-    for change in changes:
-        when = "step" if change.step <= status.step else "planned for step"
-        st.markdown(f":small[{when} {change.step:,}: {plain(labels[change.knob])} = **{typed(change.value)}** "
-                    f"(`{change.knob}`)]")
+    labels, lines = {knob.name: knob.label for knob in knobs("attack")}, []
+    for step, made in groupby(changes, lambda change: change.step):
+        when = "From step" if step <= status.step else "Planned from step"
+        words = [f"{plain(labels[change.knob])} = **{typed(change.value)}**" for change in made]
+        lines.append(f"{when} {step:,} on: {', '.join(words)}")
+    st.markdown("  \n".join(lines))

@@ -121,7 +121,6 @@ def test_tune_changes_a_running_attack_and_says_from_which_step(core, store):
     ended = threading.Event()
     with Recorder(run) as recorder:
         recorder.offer({"lr_x": 0.05, "min_lambda": 0.1})
-        recorder._write()  # as the heart does every second
 
         def work() -> None:
             while not ended.wait(0.02):

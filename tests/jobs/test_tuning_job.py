@@ -30,7 +30,6 @@ class Hands(Recorder):
     def progress(self, step: int, total: int) -> None:
         super().progress(step, total)
         if step == 7 and self._values:
-            self._write()  # the heart beats once a second only
             request(self.run, self._values)
             self._values = {}
         if step == self._stop_at:

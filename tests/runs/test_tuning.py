@@ -26,14 +26,9 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(tuning, "POLL_SECONDS", 0.0)
 
 
-def told(recorder: Recorder, knobs: dict[str, float] = OFFERED) -> None:
-    recorder.offer(knobs)
-    recorder._write()  # as the heart does every second
-
-
 def test_a_change_is_made_once_from_the_step_at_which_it_is_seen(run):
     with Recorder(run) as recorder:
-        told(recorder)
+        recorder.offer(OFFERED)
         assert list(recorder.changes(3)) == []
         request(run, {"lr_x": 0.01, "min_lambda": 0.2})
         made = [Change(step=4, knob="lr_x", value=0.01), Change(step=4, knob="min_lambda", value=0.2)]
@@ -54,7 +49,7 @@ def test_a_change_is_made_once_from_the_step_at_which_it_is_seen(run):
 ])
 def test_a_wrong_value_is_refused_in_one_sentence(run, values, said):
     with Recorder(run) as recorder:
-        told(recorder)
+        recorder.offer(OFFERED)
         with pytest.raises(InputError, match=said):
             request(run, values)
         assert list(recorder.changes(1)) == []
@@ -65,7 +60,7 @@ def test_a_wrong_value_is_refused_in_one_sentence(run, values, said):
 def test_whatever_lies_in_the_folder_never_ends_the_run(run, text):
     run.file("requests").mkdir()
     with Recorder(run) as recorder:
-        told(recorder)
+        recorder.offer(OFFERED)
         (run.file("requests") / "1.json").write_text(text)
         assert list(recorder.changes(1)) == []
         assert "A change was refused" in run.log_tail()
@@ -78,14 +73,14 @@ def test_only_a_running_run_takes_changes_and_none_that_belongs_to_another(run):
         request(run, {"lr_x": 0.01})
     run.write_status(replace(run.stored_status(), summary={"experiment": "experiment-1"}))
     with Recorder(run) as recorder:
-        told(recorder)
+        recorder.offer(OFFERED)
         with pytest.raises(InputError, match="none that belongs to an experiment or a search"):
             request(run, {"lr_x": 0.01})
 
 
 def test_resume_knows_the_changes_and_what_came_too_late_is_dropped(run):
     with Recorder(run) as recorder:
-        told(recorder)
+        recorder.offer(OFFERED)
         request(run, {"lr_x": 0.01})
         recorder.changes(4)
         request(run, {"lr_x": 0.02})
@@ -99,7 +94,7 @@ def test_resume_knows_the_changes_and_what_came_too_late_is_dropped(run):
 def test_a_run_looks_rarely(run, monkeypatch):
     monkeypatch.setattr(tuning, "POLL_SECONDS", 100.0)
     with Recorder(run) as recorder:
-        told(recorder)
+        recorder.offer(OFFERED)
         recorder.changes(1)
         request(run, {"lr_x": 0.01})
         assert list(recorder.changes(2)) == []

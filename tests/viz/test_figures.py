@@ -58,11 +58,12 @@ def test_changed_knobs_are_marked_where_the_curves_have_come_to():
                Change(step=4, knob="lr_x", value=0.02)]
     panels = {panel.key: panel for panel in marked(attack_panels([{**ROW, "step": 0}, ROW]), changes)}
     marks = panels["residual"].marks
-    assert [(mark.x, mark.text) for mark in marks] == [(2, "lr_x 0.01"), (3, "lr_x 1.5, min_lambda 1.5 and 1 more")]
+    assert [(mark.x, mark.lines) for mark in marks] == [(2, ["lr_x 0.01"]),
+                                                        (3, ["lr_x 1.5", "min_lambda 1.5", "and 1 more"])]
     assert panels["terms"].marks == marks
     figure = line_figure(panels["residual"], revision="r")
     assert [shape.x0 for shape in figure.layout.shapes] == [2, 3]
-    assert [note.text for note in figure.layout.annotations] == [mark.text for mark in marks]
+    assert [note.text for note in figure.layout.annotations] == ["<br>".join(mark.lines) for mark in marks]
     assert not marked(attack_panels([]), changes)[0].marks
 
 
