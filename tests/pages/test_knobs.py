@@ -71,5 +71,5 @@ def test_parse_names_the_field_and_an_example(name, text):
 def test_presets_are_valid_configs(kind):
     for name, values in PRESETS[kind].items():
         required = {"base": "somewhere.safetensors"} if kind in ("finetune", "experiment") else {}
-        KINDS[kind](**required, **values)
+        KINDS[kind](**{**required, **values})
         assert NOTES[kind, name]
