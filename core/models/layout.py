@@ -80,9 +80,9 @@ def _check_chain(path: Path, ordered: list[Tensor], tensors: dict[str, Tensor], 
         if bias is not None and tuple(bias.shape) != (given,):
             raise InputError(f"checkpoint: in {path}, layers.{index}.bias has shape {list(bias.shape)}, but its layer "
                              f"gives {given} outputs.")
-    if given != 1:
-        raise InputError(f"checkpoint: {path} ends in {given} outputs; only binary networks with one logit are "
-                         "supported.")
+    if given != 1 and ordered[0].ndim == 4:
+        raise InputError(f"checkpoint: {path} has convolutions and ends in {given} outputs; only fully connected "
+                         "networks may have more than one.")
 
 
 def _conv(path: Path, ordered: list[Tensor], count: int, biases: list[bool], shape: tuple[int, int, int],

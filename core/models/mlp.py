@@ -1,8 +1,9 @@
 """The fully connected ReLU network of Haim et al. 2022, and its per-sample gradients written out.
 
 D-h-h-1 with a bias in the first layer only, so that it is homogeneous of degree 3; any
-depth >= 2 and further biases are read as well. Linear layers are named ``layers.i`` as in the
-public code, which is also what peft's ``target_modules`` name.
+depth >= 2 and further biases are read as well, and C >= 2 outputs, one a class (Buzaglo et
+al. 2023). Linear layers are named ``layers.i`` as in the public code, which is also what
+peft's ``target_modules`` name.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """ReLU network with one logit. Input: images [N, C, H, W] in [0, 1]; output: logits [N]."""
+    """ReLU network. Input: images [N, channels, H, W] in [0, 1]; output: logits [N] of one output, [N, C] of C."""
 
     def __init__(self, widths: list[int], *, image_shape: tuple[int, int, int] = (1, 28, 28),
                  biases: list[bool] | None = None) -> None:
@@ -29,6 +30,11 @@ class MLP(nn.Module):
     @property
     def widths(self) -> list[int]:
         return [self.layers[0].in_features, *(layer.out_features for layer in self.layers)]
+
+    @property
+    def outputs(self) -> int:
+        """1 of a binary network, else its number of classes."""
+        return self.layers[-1].out_features
 
     def centre(self, x: Tensor) -> Tensor:
         """Images [..., C, H, W] in [0, 1] to mean-free inputs [..., D]."""
@@ -60,22 +66,24 @@ def init_small_first_layer(network: nn.Module, *, scale: float, generator: torch
 
 @dataclass(frozen=True)
 class TangentFeatures:
-    """The gradient of each sample's logit, factored by layer.
+    """The gradient of each sample's logit, or of its outputs along a direction, factored by layer.
 
     For layer l with input h [N, n_in] and back-propagated signal e [N, n_out],
     d f(x_i) / d W_l = outer(e_i, h_i) and d f(x_i) / d b_l = e_i.
     """
 
-    logits: Tensor            # [N]
+    logits: Tensor            # [N], or [N, C] of C outputs
     inputs: list[Tensor]      # h_l, [N, n_in] for each layer
     signals: list[Tensor]     # e_l, [N, n_out] for each layer
     preactivations: list[Tensor]  # z_l, [N, n_out] for each hidden layer
 
 
-def tangent_features(network: MLP, x: Tensor, weights: list[Tensor] | None = None) -> TangentFeatures:
+def tangent_features(network: MLP, x: Tensor, weights: list[Tensor] | None = None, *,
+                     directions: Tensor | None = None) -> TangentFeatures:
     """Features of `x` [N, C, H, W] at the network's weights, or at `weights` (one per layer) instead.
 
-    Exact ReLU (derivative 0 at the kink, as autograd has it). No autograd graph is built.
+    `directions` [N, C], constants: the gradients are those of directions_i . f(x_i); a network of several outputs
+    needs them. Exact ReLU (derivative 0 at the kink, as autograd has it). No autograd graph is built.
     """
     with torch.no_grad():
         matrices = weights or [layer.weight for layer in network.layers]
@@ -87,7 +95,7 @@ def tangent_features(network: MLP, x: Tensor, weights: list[Tensor] | None = Non
             if index < len(matrices) - 1:
                 preactivations.append(z)
                 h = torch.relu(z)
-        signals = [torch.ones_like(z)]
+        signals = [torch.ones_like(z) if directions is None else directions.to(z)]
         for weight, pre in zip(reversed(matrices[1:]), reversed(preactivations), strict=True):
             signals.append((signals[-1] @ weight) * (pre > 0))
         return TangentFeatures(z.squeeze(-1), inputs, signals[::-1], preactivations)

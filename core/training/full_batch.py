@@ -1,6 +1,6 @@
 """Loss and gradient of the small ReLU network over the whole training set, written out: no autograd.
 
-With c_i = d/d f_i the gradient of a layer is sum_i c_i e_i h_i^T: two matrix products a layer.
+With c_i = d/d f_i, [N] or [N, C], the gradient of a layer is sum_i (e_i c_i) h_i^T: two matrix products a layer.
 """
 
 import math
@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from core.models.mlp import MLP
-from core.training.losses import log_mean_loss, signs
+from core.training.losses import Scores, log_mean_loss
 
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass: inputs h_l [N, n_in] of every layer, gates of the hidden ones, margins y f [N] (float64)."""
+    """One forward pass: inputs h_l [N, n_in] of every layer, gates of the hidden ones, scores (float64)."""
 
     inputs: list[Tensor]
     gates: list[Tensor]
-    margins: Tensor
+    scores: Scores
     log_loss: float
 
 
@@ -29,7 +29,7 @@ class FullBatch:
     def __init__(self, network: MLP, x: Tensor, labels: Tensor) -> None:
         self.biases = [layer.bias is not None for layer in network.layers]
         self.x = network.centre(x).detach()
-        self.signs = signs(labels).cpu().double()
+        self.labels = labels.cpu().long()
 
     def _layers(self, parameters: list[Tensor]) -> list[tuple[Tensor, Tensor | None]]:
         queue = iter(parameters)
@@ -45,12 +45,12 @@ class FullBatch:
                 gates.append(z > 0)
                 h = z.relu_()
         # N numbers: the loss is taken in float64 on the CPU, whatever the network computes in (MPS has no float64).
-        margins = self.signs * z.squeeze(1).cpu().double()
-        return Pass(inputs, gates, margins, log_mean_loss(margins).item())
+        scores = Scores(z.squeeze(1).cpu().double(), self.labels)
+        return Pass(inputs, gates, scores, log_mean_loss(scores.margins).item())
 
-    def gradient(self, parameters: list[Tensor], at: Pass, pull: Tensor) -> list[Tensor]:
-        """-sum_i pull_i y_i grad f_i for `pull` [N] >= 0, in the order of the parameters."""
-        signal = -(usable_pull(pull, self.x.dtype) * self.signs).to(self.x.dtype).to(self.x.device)[:, None]  # [N, 1]
+    def gradient(self, parameters: list[Tensor], at: Pass, push: Tensor) -> list[Tensor]:
+        """-sum_i push_i . grad f_i for `push` [N] or [N, C], in the order of the parameters."""
+        signal = -usable(push, self.x.dtype).to(self.x.dtype).to(self.x.device).view(len(push), -1)
         layers = self._layers(parameters)
         gradients: list[Tensor] = []
         for index in range(len(layers) - 1, -1, -1):
@@ -62,9 +62,9 @@ class FullBatch:
         return gradients
 
 
-def usable_pull(pull: Tensor, dtype: torch.dtype) -> Tensor:
+def usable(push: Tensor, dtype: torch.dtype) -> Tensor:
     """Subnormal numbers would slow every product down and are far below what changes a weight: 0 in their place."""
-    return torch.where(pull < 1e8 * torch.finfo(dtype).tiny, 0.0, pull)
+    return torch.where(push.abs() < 1e8 * torch.finfo(dtype).tiny, 0.0, push)
 
 
 def norm(tensors: list[Tensor]) -> float:

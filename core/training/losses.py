@@ -1,16 +1,23 @@
-"""The logarithm of the binary cross-entropy, exact where the loss itself is far below the smallest float.
+"""The logarithm of the cross-entropy, exact where the loss itself is far below the smallest float.
 
 For labels y in {-1, +1}, logits f and margins m = y f the loss is L = mean_i log(1 + exp(-m_i)), binary
 cross-entropy with logits. In float32 L is 0 for margins beyond about 100, and its gradient dies before that;
 log L and d log L / d m_i stay ordinary numbers for any margin: with u = exp(-m),
 log softplus(-m) = log log(1 + u) = -m - u/2 + 5 u^2 / 24 + O(u^3).
+
+Of C classes, with logits f in R^C, the same holds for the soft margins of `core.objectives.margin`,
+m_i = f_y - log sum_{j != y} exp f_j: the cross-entropy is mean_i log(1 + exp(-m_i)).
 """
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
+
+from core.objectives.margin import hard_margin, soft_direction, soft_margin
 
 _SERIES_FROM = 12.0  # the dropped term, u^3 / 8 < 1e-16, is below float64 rounding
 
@@ -18,6 +25,43 @@ _SERIES_FROM = 12.0  # the dropped term, u^3 / 8 < 1e-16, is below float64 round
 def signs(labels: Tensor) -> Tensor:
     """Labels [...] in {0, 1} to y in {-1, +1}, int64."""
     return 2 * labels.long() - 1
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a network says of its training set: logits [N] of one output or [N, C] of C, float64 on the CPU, with
+    labels [N] in {0, 1} or 0 … C-1."""
+
+    logits: Tensor
+    labels: Tensor
+
+    @cached_property
+    def margins(self) -> Tensor:
+        """[N]; the cross-entropy is softplus of their negatives."""
+        return signs(self.labels) * self.logits if self.logits.ndim == 1 else soft_margin(self.logits, self.labels)
+
+    @cached_property
+    def directions(self) -> Tensor:
+        """d margin / d logits, [N] or [N, C]."""
+        return (signs(self.labels).to(self.logits) if self.logits.ndim == 1 else
+                soft_direction(self.logits, self.labels))
+
+    @property
+    def lead(self) -> Tensor:
+        """[N]: logit of the label less the largest other one; of one output the margin."""
+        return self.margins if self.logits.ndim == 1 else hard_margin(self.logits, self.labels)
+
+    def along(self, directions: Tensor) -> Tensor:
+        """[N]: the logits along `directions`, those of margins at any scale of the logits."""
+        parts = directions * self.logits
+        return parts if parts.ndim == 1 else parts.sum(1)
+
+    def scaled(self, factor: float) -> "Scores":
+        return Scores(factor * self.logits, self.labels)
+
+    def push(self, pull: Tensor) -> Tensor:
+        """By how much each logit is pushed where each margin is pulled by `pull` [N]: [N] or [N, C]."""
+        return pull * self.directions if self.logits.ndim == 1 else pull[:, None] * self.directions
 
 
 def log_sample_loss(margins: Tensor) -> Tensor:
@@ -32,7 +76,7 @@ def log_sample_loss(margins: Tensor) -> Tensor:
 
 
 def log_mean_loss(margins: Tensor) -> Tensor:
-    """log of the mean binary cross-entropy for margins y f [N]; a scalar, natural logarithm, differentiable."""
+    """log of the mean cross-entropy for margins [N]; a scalar, natural logarithm, differentiable."""
     return torch.logsumexp(log_sample_loss(margins), 0) - math.log(len(margins))
 
 

@@ -4,6 +4,8 @@ Gradient flow turns the weights towards a KKT point of
 
     min ||theta||   subject to   y_i f(x_i) >= margin              (Lyu and Li 2020)
 
+(of several classes f_y - max_{j != y} f_j in the place of y f)
+
 but only as fast as their norm grows: what the initialisation left (in the D-1000-1000-1 network a second layer of
 norm 18) fades as 1 / ||theta||, and every doubling of the norm makes the loss eight times stiffer. A network of
 degree D, f(a theta) = a^D f(theta), needs no growth: here its scale is tied to the loss, and what falls is
@@ -15,8 +17,9 @@ which depends on the direction alone. Its gradient,
     theta / ||theta||^2 - grad log L / <theta, grad log L>   (both at the scale a, then pulled back),
 
 is zero exactly where theta is parallel to -grad log L: theta = sum_i lam_i y_i grad f_i with lam_i > 0. That is
-training with a weight decay that holds the loss. The tangent of the angle between the two is ||theta|| ||grad psi||;
-its sine is the KKT residual with the loss's own multipliers, free in every epoch, and a bound on the best one.
+training with a weight decay that holds the loss (`core.diagnostics.decay` says which). The tangent of the angle between
+the two is ||theta|| ||grad psi||; its sine is the KKT residual with the loss's own multipliers, free in every epoch, and
+a bound on the best one.
 The floor that remains is not rounding (float64 has it too): at a maximum margin many neurons sit on the kink of a
 sample, where the gradient of the network jumps.
 """
@@ -33,7 +36,7 @@ from core.errors import InputError
 from core.models.conv import Network
 from core.monitor import Monitor
 from core.training.full_batch import norm
-from core.training.losses import log_loss_pull, log_mean_loss
+from core.training.losses import Scores, log_loss_pull, log_mean_loss
 from core.training.trainer import GROW, SHRINK, Trainer
 
 MOMENTUM = 0.9
@@ -102,17 +105,17 @@ class MaxMargin(Trainer):
 
     def look_around(self) -> None:
         """psi and its gradient at the present weights, and what they say of them."""
-        margins, level = self.position.margins, self.target_log_loss
-        self.value = log_norm(self.parameters, margins, level, self.power)
+        scores, level = self.position.scores, self.target_log_loss
+        self.value = log_norm(self.parameters, scores, level, self.power)
         square = norm(self.parameters) ** 2
-        pulled = self.batch.gradient(self.parameters, self.position, slope_pull(margins, level, self.power))
+        pulled = self.batch.gradient(self.parameters, self.position, slope_push(scores, level, self.power))
         self.gradient = [torch.add(weight, change, alpha=square)
                          for weight, change in zip(self.parameters, pulled, strict=True)]
         slope = norm(self.gradient) / math.sqrt(square)
         residual = slope / math.hypot(1.0, slope)
         if residual < self.descent.residual or not self.best:
             self.best, self.descent.residual = self.parameters, residual
-            self.descent.scale = scale_to(level, margins, self.power)
+            self.descent.scale = scale_to(level, scores, self.power)
 
     def descend(self) -> None:
         """One epoch: a step with momentum, taken back with the momentum where it does not lower psi."""
@@ -123,7 +126,7 @@ class MaxMargin(Trainer):
         trial = [torch.add(old, change, alpha=-self.step_size)
                  for old, change in zip(self.parameters, direction, strict=True)]
         there = self.batch.evaluate(trial)
-        value = log_norm(trial, there.margins, self.target_log_loss, self.power)
+        value = log_norm(trial, there.scores, self.target_log_loss, self.power)
         self.epoch += 1
         stuck = False
         if value <= self.value:
@@ -140,7 +143,7 @@ class MaxMargin(Trainer):
 
     def rescale(self) -> None:
         """Keep the weights near the level: their scale changes nothing in psi, but drifts."""
-        factor = scale_to(self.target_log_loss, self.position.margins, self.power)
+        factor = scale_to(self.target_log_loss, self.position.scores, self.power)
         if not 0.5 < factor < 2.0:
             self.parameters = [tensor * factor for tensor in self.parameters]
             self.velocity = [tensor * factor for tensor in self.velocity]
@@ -168,30 +171,33 @@ def degree(biases: list[bool]) -> int:
     return len(biases)
 
 
-def scale_to(level: float, margins: Tensor, power: int) -> float:
-    """a > 0 with log L(a^power margins) = level, for margins [N] > 0 (float64)."""
+def scale_to(level: float, scores: Scores, power: int) -> float:
+    """a > 0 with log L(a^power logits) = level, where every sample's label leads."""
     def excess(log_factor: float) -> float:
-        return log_mean_loss(math.exp(log_factor) * margins).item() - level
+        return log_mean_loss(scores.scaled(math.exp(log_factor)).margins).item() - level
 
-    # log L > -m_min - log N, and below -m_min + u: both ends follow from the smallest margin.
-    smallest = margins.min().item()
-    low = math.log(max(-level - math.log(len(margins)), 1e-3) / smallest) - 1.0
-    high = math.log((-level + 1.0) / smallest)
+    # log L > -m_min - log N, and below -m_min + u: both ends follow from the smallest margin. The soft margin of C
+    # classes is at most log(C - 1) below the lead.
+    smallest = scores.lead.min().item()
+    below = math.log(scores.logits.shape[1] - 1) if scores.logits.ndim > 1 else 0.0
+    low = math.log(max(-level - math.log(len(scores.labels)), 1e-3) / smallest) - 1.0
+    high = math.log((-level + 1.0 + below) / smallest)
     while excess(low) < 0:
         low -= 2.0
     return math.exp(brentq(excess, low, high, xtol=1e-13) / power)
 
 
-def log_norm(parameters: list[Tensor], margins: Tensor, level: float, power: int) -> float:
+def log_norm(parameters: list[Tensor], scores: Scores, level: float, power: int) -> float:
     """psi; infinite where a sample is on the wrong side, since no scale reaches the level there."""
-    smallest = margins.min().item()
-    if not (smallest > 0 and math.isfinite(margins.max().item())):
+    lead = scores.lead
+    if not (lead.min().item() > 0 and math.isfinite(lead.max().item())):
         return math.inf
-    return math.log(scale_to(level, margins, power)) + math.log(norm(parameters))
+    return math.log(scale_to(level, scores, power)) + math.log(norm(parameters))
 
 
-def slope_pull(margins: Tensor, level: float, power: int) -> Tensor:
-    """p [N] with ||theta||^2 grad psi = theta - ||theta||^2 sum_i p_i y_i grad f_i, all at the present scale."""
-    factor = scale_to(level, margins, power) ** power
-    pull = log_loss_pull(factor * margins)
-    return pull / (power * (pull @ margins))
+def slope_push(scores: Scores, level: float, power: int) -> Tensor:
+    """p [N] or [N, C]: ||theta||^2 grad psi = theta - ||theta||^2 sum_i p_i . grad f_i, all at the present scale."""
+    factor = scale_to(level, scores, power) ** power
+    scaled = scores.scaled(factor)
+    pull = log_loss_pull(scaled.margins)
+    return scaled.push(pull / (power * (pull @ scores.along(scaled.directions))))

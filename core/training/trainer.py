@@ -1,12 +1,19 @@
-"""The state of one training by gd or log-gd, what it records and what its checkpoint holds."""
+"""The state of one training by gd or log-gd, what it records and what its checkpoint holds.
+
+With a weight decay wd it is L + (wd / 2) ||theta||^2 that falls: gd takes its gradient, log-gd that of its logarithm.
+It is stationary where theta = -grad L / wd, a sum of the samples' features whose coefficients are the loss's own
+(`core.diagnostics.decay`), at a finite loss.
+"""
 
 import math
 import time
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from core.diagnostics.decay import Decay, decay
 from core.diagnostics.stationarity import Stationarity, stationarity
 from core.errors import InputError
 from core.models.conv import Network
@@ -28,9 +35,10 @@ class Trainer:
     """The state of one training: parameters, what they give, the epoch and the step size."""
 
     def __init__(self, network: Network, x: Tensor, labels: Tensor, optimizer: Literal["gd", "log-gd"],
-                 learning_rate: float, target_log_loss: float, monitor: Monitor) -> None:
+                 learning_rate: float, target_log_loss: float, monitor: Monitor, *,
+                 weight_decay: float = 0.0) -> None:
         self.network, self.x, self.labels, self.optimizer, self.monitor = network, x, labels, optimizer, monitor
-        self.target_log_loss = target_log_loss
+        self.target_log_loss, self.weight_decay = target_log_loss, weight_decay
         self.batch = (FullBatch if isinstance(network, MLP) else AutogradBatch)(network, x, labels)
         self.parameters = [parameter.detach().clone() for parameter in network.parameters()]
         self.names = [name for name, _ in network.named_parameters()]
@@ -54,7 +62,7 @@ class Trainer:
 
     @property
     def error(self) -> float:
-        return (self.position.margins <= 0).double().mean().item()
+        return (self.position.scores.lead <= 0).double().mean().item()
 
     @property
     def log_loss(self) -> float:
@@ -80,9 +88,7 @@ class Trainer:
         """One epoch: one pass over the data at a trial point."""
         self.save_by_the_clock()
         if self.gradient is None:
-            margins = self.position.margins
-            pull = torch.sigmoid(-margins) / len(margins) if self.optimizer == "gd" else log_loss_pull(margins)
-            self.gradient = self.batch.gradient(self.parameters, self.position, pull)
+            self.gradient = self.slope()
         trial = [torch.add(old, change, alpha=-self.step_size)
                  for old, change in zip(self.parameters, self.gradient, strict=True)]
         there = self.batch.evaluate(trial)
@@ -92,7 +98,8 @@ class Trainer:
             raise DivergedError(f"learning_rate: the loss is not finite after epoch {self.epoch}; choose one smaller "
                                 f"than {self.step_size:g}.")
         self.epoch += 1
-        if self.optimizer == "log-gd" and not there.log_loss <= self.position.log_loss:  # also where it is NaN
+        if self.optimizer == "log-gd" and not (  # also where it is NaN
+                self.log_objective(trial, there.log_loss) <= self.log_objective(self.parameters, self.log_loss)):
             # Shorter than the rounding of the weights: no smaller step can change them.
             shortest = 0.1 * torch.finfo(self.batch.x.dtype).eps * norm(self.parameters)
             self.stalled = self.step_size * norm(self.gradient) < shortest
@@ -101,6 +108,26 @@ class Trainer:
         if self.optimizer == "log-gd":
             self.step_size *= GROW
         self.parameters, self.position, self.gradient = trial, there, None
+
+    def log_objective(self, parameters: list[Tensor], log_loss: float) -> float:
+        """log (L + (wd / 2) ||theta||^2)."""
+        if not self.weight_decay:
+            return log_loss
+        return float(np.logaddexp(log_loss, math.log(self.weight_decay / 2) + 2 * math.log(norm(parameters))))
+
+    def slope(self) -> list[Tensor]:
+        """The gradient of what falls: of the objective, or for log-gd of its logarithm."""
+        scores = self.position.scores
+        pull = (torch.sigmoid(-scores.margins) / len(scores.margins) if self.optimizer == "gd" else
+                log_loss_pull(scores.margins))
+        if not self.weight_decay:
+            return self.batch.gradient(self.parameters, self.position, scores.push(pull))
+        share, log = self.weight_decay, self.optimizer == "log-gd"
+        if log:
+            value = self.log_objective(self.parameters, self.log_loss)
+            pull, share = pull * math.exp(self.log_loss - value), share * math.exp(-value)
+        slope = self.batch.gradient(self.parameters, self.position, scores.push(pull))
+        return [torch.add(change, weight, alpha=share) for change, weight in zip(slope, self.parameters, strict=True)]
 
     def released(self) -> list[Tensor]:
         """The weights that the network gets."""
@@ -120,6 +147,13 @@ class Trainer:
             self.measured = self.epoch, stationarity(self.network, self.x, self.labels, start=start)
         return self.measured[1]
 
+    def measure_decay(self) -> Decay:
+        """Of the released weights."""
+        weights = self.released()
+        at = self.batch.evaluate(weights)
+        push = at.scores.push(log_loss_pull(at.scores.margins))
+        return decay(weights, self.batch.gradient(weights, at, push), at.log_loss)
+
     def record(self) -> None:
         """One row of the curves, once an epoch: a resumed run does not repeat the row it stopped at."""
         if self.epoch == self.recorded:
@@ -128,6 +162,8 @@ class Trainer:
         measured = self.measure()
         layers = {f"kkt_residual.{name}": value for name, value in measured.layer_residuals.items()}
         layers |= {f"alignment.{name}": value for name, value in measured.alignments.items()}
+        if self.weight_decay:
+            layers["decay_residual"] = self.measure_decay().residual
         self.monitor.record(self.epoch, log_loss=self.log_loss, error=self.error, margin=measured.margin,
                             median_margin=measured.median_margin, active=len(measured.active),
                             kkt_residual=measured.residual, learning_rate=self.step_size, **layers)

@@ -110,3 +110,28 @@ def test_five_hundred_samples_take_under_a_second(problem):
     began = time.process_time()
     stationarity(network, problem.images(indices), problem.labels[indices])
     assert time.process_time() - began < 1.0
+
+
+def test_several_classes_against_explicit_gradients():
+    generator = torch.Generator().manual_seed(6)
+    network = MLP([16, 12, 9, 4], image_shape=(1, 4, 4)).double().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.normal_(0, 0.5, generator=generator)
+    x, labels = torch.rand(10, 1, 4, 4, generator=generator, dtype=torch.float64), torch.arange(10) % 4
+    parameters = [parameter.requires_grad_() for parameter in network.parameters()]
+    columns = []
+    for image, label in zip(x, labels.tolist(), strict=True):
+        for rival in set(range(4)) - {label}:
+            logits = network(image[None])[0]
+            slopes = torch.autograd.grad(logits[label] - logits[rival], parameters)
+            columns.append(torch.cat([slope.flatten() for slope in slopes]))
+    theta = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    logits = network.requires_grad_(False)(x)
+    lam, distance = nnls(torch.stack(columns, 1).numpy(), theta.numpy())
+    measured = stationarity(network, x, labels)
+    assert measured.residual == pytest.approx(distance / theta.norm().item(), rel=1e-6)
+    assert measured.multipliers.sum(1).tolist() == pytest.approx(lam.reshape(10, 3).sum(1), abs=1e-8)
+    assert measured.active.tolist() == lam.reshape(10, 3).sum(1).nonzero()[0].tolist()
+    others = logits.scatter(1, labels[:, None], float("-inf")).amax(1)
+    leads = (logits[torch.arange(10), labels] - others) / theta.norm() ** 3
+    assert measured.margin == pytest.approx(leads.min().item())

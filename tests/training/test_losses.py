@@ -1,12 +1,13 @@
 """The log-domain loss against 60-digit decimal arithmetic."""
 
+import math
 from decimal import Decimal, localcontext
 
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from core.training.losses import log_loss_pull, log_mean_loss, log_sample_loss, signs
+from core.training.losses import Scores, log_loss_pull, log_mean_loss, log_sample_loss, signs
 
 MARGINS = [-400.0, -30.0, -1.0, 0.0, 0.5, 3.0, 11.999, 12.0, 12.001, 13.5, 40.0, 73.0, 88.0, 104.0, 250.0, 500.0]
 
@@ -60,3 +61,27 @@ def test_is_the_log_of_binary_cross_entropy():
 
 def test_a_nan_margin_is_not_hidden():
     assert log_mean_loss(torch.tensor([1.0, float("nan"), 20.0])).isnan()
+
+
+@pytest.mark.parametrize("size", [1.0, 30.0])
+def test_several_classes_are_torchs_cross_entropy_and_its_slope(size):
+    generator = torch.Generator().manual_seed(3)
+    logits = size * torch.randn(7, 4, generator=generator, dtype=torch.float64)
+    labels = torch.arange(7) % 4
+    logits.requires_grad_()
+    loss = torch.nn.functional.cross_entropy(logits, labels)
+    (slope,) = torch.autograd.grad(loss, logits)
+    scores = Scores(logits.detach(), labels)
+    assert log_mean_loss(scores.margins).item() == pytest.approx(loss.log().item(), rel=1e-10)
+    push = scores.push(log_loss_pull(scores.margins))
+    assert torch.allclose(-push * loss.detach(), slope, rtol=1e-9, atol=1e-13)
+    assert torch.equal(scores.lead > 0, logits.argmax(1) == labels)
+
+
+def test_several_classes_far_below_the_smallest_float():
+    logits, labels = torch.tensor([[900.0, 0.0, 0.0], [5.0, 905.0, 4.0]], dtype=torch.float64), torch.tensor([0, 1])
+    tail = [900 - math.log(2), 900 - math.log(1 + math.exp(-1))]
+    scores = Scores(logits, labels)
+    assert log_mean_loss(scores.margins).item() == pytest.approx(
+        math.log(sum(math.exp(900 - value) for value in tail) / 2) - 900, rel=1e-12)
+    assert log_loss_pull(scores.margins).sum().item() == pytest.approx(1.0)

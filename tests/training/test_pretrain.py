@@ -72,10 +72,11 @@ def test_gradient_against_autograd(widths, biases, loss):
     parameters = [parameter.detach() for parameter in network.parameters()]
     batch = FullBatch(network, x, labels)
     position = batch.evaluate(parameters)
-    assert torch.allclose(position.margins, margins.detach(), rtol=1e-13)
+    assert torch.allclose(position.scores.margins, margins.detach(), rtol=1e-13)
     assert position.log_loss == pytest.approx(log_mean_loss(margins).item(), rel=1e-13)
-    pull = log_loss_pull(position.margins) if loss == "log" else torch.sigmoid(-position.margins) / 15
-    for written_out, automatic in zip(batch.gradient(parameters, position, pull), expected, strict=True):
+    found = position.scores.margins
+    push = position.scores.push(log_loss_pull(found) if loss == "log" else torch.sigmoid(-found) / 15)
+    for written_out, automatic in zip(batch.gradient(parameters, position, push), expected, strict=True):
         assert torch.allclose(written_out, automatic, rtol=1e-11, atol=1e-15)
 
 

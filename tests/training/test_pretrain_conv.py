@@ -37,11 +37,11 @@ def test_loss_and_gradient_are_those_written_out():
     parameters = [parameter.detach() for parameter in network.parameters()]
     general, written = AutogradBatch(network, x, labels), FullBatch(network, x, labels)
     one, other = general.evaluate(parameters), written.evaluate(parameters)
-    assert torch.allclose(one.margins, other.margins, rtol=1e-12)
+    assert torch.allclose(one.scores.margins, other.scores.margins, rtol=1e-12)
     assert one.log_loss == pytest.approx(other.log_loss, rel=1e-12)
-    pull = log_loss_pull(other.margins)
+    push = other.scores.push(log_loss_pull(other.scores.margins))
     for _ in range(2):  # the same pass may be asked again
-        for ours, theirs in zip(general.gradient(parameters, one, pull), written.gradient(parameters, other, pull),
+        for ours, theirs in zip(general.gradient(parameters, one, push), written.gradient(parameters, other, push),
                                 strict=True):
             assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-14)
 

@@ -99,9 +99,9 @@ def test_stopped_and_resumed_gives_the_same_weights(finished, runs_root):
     assert [row["step"] for row in run.metrics()[0]] == [row["step"] for row in finished.metrics()[0]]
 
 
-def test_resuming_keeps_the_data_of_the_first_attempt(runs_root, monkeypatch, digits):
+def test_resuming_keeps_the_data_of_the_first_attempt(runs_root, monkeypatch, problem):
     asked = []
-    monkeypatch.setattr(job, "load_digits", lambda source: asked.append(source) or digits)
+    monkeypatch.setattr(job, "open_problem", lambda name, *, source, **_drawn: asked.append(source) or problem)
     run = runs_root.create(config(data_source="auto"))
     with StopAt(run) as recorder:
         job.execute(run, run.config(), recorder)

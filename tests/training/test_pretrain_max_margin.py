@@ -9,8 +9,8 @@ from core.errors import InputError
 from core.models.mlp import MLP
 from core.training import max_margin, trainer
 from core.training.full_batch import FullBatch
-from core.training.losses import log_mean_loss, signs
-from core.training.max_margin import Descent, log_norm, scale_to, slope_pull
+from core.training.losses import Scores, log_mean_loss, signs
+from core.training.max_margin import Descent, log_norm, scale_to, slope_push
 from core.training.pretrain import pretrain
 from tests.training.test_pretrain import Memory, fresh, training  # noqa: F401
 
@@ -28,12 +28,16 @@ def random_network() -> tuple[MLP, torch.Tensor, torch.Tensor, list[torch.Tensor
     return network, x, labels, [parameter.detach() for parameter in network.parameters()]
 
 
+def on_their_side(margins: torch.Tensor) -> Scores:
+    return Scores(margins, torch.ones(len(margins)))
+
+
 @pytest.mark.parametrize("level", [-1.0, -40.0, -400.0])
 @pytest.mark.parametrize("samples", [1, 2, 500])
 def test_scale_meets_the_level(level, samples):
     margins = torch.rand(samples, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 1e-6
     for size in (1e-8, 1.0, 1e9):
-        factor = scale_to(level, size * margins, 3)
+        factor = scale_to(level, on_their_side(size * margins), 3)
         assert log_mean_loss(factor**3 * size * margins).item() == pytest.approx(level, rel=1e-9)
 
 
@@ -43,10 +47,10 @@ def test_gradient_against_differences_and_its_invariance(level):
     batch = FullBatch(network, x, labels)
 
     def value(at: list[torch.Tensor]) -> float:
-        return log_norm(at, batch.evaluate(at).margins, level, 3)
+        return log_norm(at, batch.evaluate(at).scores, level, 3)
 
     position = batch.evaluate(parameters)
-    pulled = batch.gradient(parameters, position, slope_pull(position.margins, level, 3))
+    pulled = batch.gradient(parameters, position, slope_push(position.scores, level, 3))
     square = sum(parameter.square().sum() for parameter in parameters)
     written_out = [weight / square + change for weight, change in zip(parameters, pulled, strict=True)]
     for index in range(len(parameters)):
@@ -66,8 +70,8 @@ def test_gradient_against_autograd():
     network, x, labels, parameters = random_network()
     level, batch = -12.0, FullBatch(network, x, labels)
     position = batch.evaluate(parameters)
-    pulled = batch.gradient(parameters, position, slope_pull(position.margins, level, 3))
-    factor = scale_to(level, position.margins, 3)
+    pulled = batch.gradient(parameters, position, slope_push(position.scores, level, 3))
+    factor = scale_to(level, position.scores, 3)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(factor)
@@ -78,8 +82,9 @@ def test_gradient_against_autograd():
 
 
 def test_a_side_that_is_wrong_has_no_norm():
-    assert log_norm([torch.ones(2)], torch.tensor([1.0, -1e-9], dtype=torch.float64), -5.0, 3) == math.inf
-    assert log_norm([torch.ones(2)], torch.tensor([1.0, math.nan], dtype=torch.float64), -5.0, 3) == math.inf
+    for margin in (-1e-9, math.nan):
+        scores = on_their_side(torch.tensor([1.0, margin], dtype=torch.float64))
+        assert log_norm([torch.ones(2)], scores, -5.0, 3) == math.inf
 
 
 def test_ends_flat_at_the_level_and_far_nearer_to_stationary(training):  # noqa: F811
