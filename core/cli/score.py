@@ -34,8 +34,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def run_score(args: argparse.Namespace) -> int:
     import torch  # seconds: other commands go without
 
-    from core.data.datasets import load_digits
-    from core.data.problems import OddEven
+    from core.data.problems import problem_of
     from core.jobs.training_score import score_against, training_truth
     from core.models.checkpoint import load_checkpoint
     from core.models.tensor_files import read_tensor
@@ -48,7 +47,7 @@ def run_score(args: argparse.Namespace) -> int:
     if not facts.get("indices") and args.samples_per_class is None:
         raise InputError(f"samples_per_class: {args.checkpoint} does not name its training digits; give "
                          "--samples-per-class (250 for the public network), and --data-source.")
-    problem = OddEven(load_digits(facts.get("data_source", args.data_source)))
+    problem = problem_of(facts, source=args.data_source)
     indices = torch.tensor(facts["indices"]) if facts.get("indices") else \
         problem.select_training(args.samples_per_class)
     if not mean.any():  # the public code keeps it out of the checkpoint: it is that of the training set

@@ -5,8 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.data.datasets import load_digits
-from core.data.problems import OddEven
+from core.data.problems import Problem, problem_of
 from core.diagnostics.spectra import spectra
 from core.diagnostics.visibility import (
     ROUNDING_FLOOR,
@@ -48,7 +47,8 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
     indices = choose_samples(problem, checkpoint, config)
     x, labels = problem.images(indices), problem.labels[indices]
     write_atomic(run.file("truth.png"), grid_png(x))
-    recorder.log(f"{len(indices)} private digits, dataset indices {indices.tolist()}. {problem.data.description}.")
+    recorder.log(f"{len(indices)} private {problem.kind.noun}s, dataset indices {indices.tolist()}. "
+                 f"{problem.data.description}.")
 
     outcome = finetune(checkpoint.network, x, labels, config, monitor=recorder)
     if not outcome.finished:
@@ -78,7 +78,7 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
                      visible=len(indices) - seen.verdicts.count("hidden"))
 
 
-def choose_samples(problem: OddEven, checkpoint: Checkpoint, config: FinetuneConfig) -> Tensor:
+def choose_samples(problem: Problem, checkpoint: Checkpoint, config: FinetuneConfig) -> Tensor:
     """Dataset indices [N] of the private samples; never any that the base's facts name as trained on."""
     trained = checkpoint.facts.get("indices", [])
     if config.indices is not None:
@@ -95,20 +95,17 @@ def choose_samples(problem: OddEven, checkpoint: Checkpoint, config: FinetuneCon
     try:
         return problem.select_holdout(config.samples, trained=trained, pool=pool, generator=generator)
     except InputError as error:
-        raise InputError(f"{str(error).rstrip('.')}, or set selection to random: only {len(pool)} hold-out digits are "
-                         "within 30x of the largest coefficient.") from error
+        raise InputError(f"{str(error).rstrip('.')}, or set selection to random: only {len(pool)} hold-out "
+                         f"{problem.kind.noun}s are within 30x of the largest coefficient.") from error
 
 
-def _problem(checkpoint: Checkpoint, fallback_source: str) -> OddEven:
+def _problem(checkpoint: Checkpoint, fallback_source: str) -> Problem:
     """The problem that the base was trained on; for a foreign base, our digits as they are at hand."""
-    facts = checkpoint.facts
-    if facts.get("problem", OddEven.name) != OddEven.name:
-        raise InputError(f"base: it was trained on {facts['problem']!r}; only {OddEven.name} can be fine-tuned here.")
-    problem = OddEven(load_digits(facts.get("data_source", fallback_source)))
+    problem = problem_of(checkpoint.facts, source=fallback_source)
     shape = tuple(problem.data.images.shape[1:])
     if checkpoint.network.image_shape != shape:
-        raise InputError(f"base: it takes images of shape {list(checkpoint.network.image_shape)}, but the digits are "
-                         f"{list(shape)}; name a base for MNIST.")
+        raise InputError(f"base: it takes images of shape {list(checkpoint.network.image_shape)}, but the "
+                         f"{problem.kind.noun}s are {list(shape)}; name a base that says what it was trained on.")
     return problem
 
 

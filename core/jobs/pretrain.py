@@ -6,8 +6,7 @@ from typing import Any
 import torch
 
 from core.compute import choose
-from core.data.datasets import load_digits
-from core.data.problems import OddEven, accuracy
+from core.data.problems import Problem, accuracy, open_problem
 from core.files import finite, write_json
 from core.models.checkpoint import save_checkpoint
 from core.models.conv import ConvNet, Network
@@ -31,12 +30,13 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     earlier, began = run.status().seconds, time.monotonic()  # of attempts before this one
     compute = choose(device=config.device, precision=config.precision)
     # "auto" is settled at the first attempt: a resumed run keeps its data, even if a download has become possible.
-    data = load_digits(run.status().summary.get("data_source", config.data_source))
+    problem = open_problem(config.problem, source=run.status().summary.get("data_source", config.data_source),
+                           seed=config.seed, samples_per_class=config.samples_per_class)
+    data = problem.data
     recorder.summary(data_source=data.source)
-    problem = OddEven(data)
     indices = problem.select_training(config.samples_per_class)
     images, labels = problem.images(indices), problem.labels[indices]
-    recorder.log(f"{len(indices)} training digits. {data.description}. {compute.describe()}, "
+    recorder.log(f"{len(indices)} training {problem.kind.noun}s. {data.description}. {compute.describe()}, "
                  f"{torch.get_num_threads()} threads.")
 
     network = new_network(config, images)
@@ -55,7 +55,7 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
         **numbers, "epochs": outcome.epochs, "margin": measured.margin, "median_margin": measured.median_margin,
         "norm": measured.norm, "layer_residuals": measured.layer_residuals, "alignments": measured.alignments,
         "support_samples": len(measured.active), "holdout_accuracy": holdout_accuracy,
-        "holdout_samples": len(held_out), "samples": len(indices), "data_source": data.source,
+        "holdout_samples": len(held_out), "samples": len(indices), "problem": problem.name, "data_source": data.source,
         "data_description": data.description, "reached_target": outcome.status in ("reached_target", "flat"),
         "ending": ENDINGS[outcome.status], "seconds": round(earlier + time.monotonic() - began, 3)}))
     recorder.summary(**numbers, samples=len(indices), holdout_accuracy=holdout_accuracy)
@@ -73,7 +73,7 @@ def new_network(config: PretrainConfig, images: torch.Tensor) -> Network:
     return network.requires_grad_(False)
 
 
-def facts(config: PretrainConfig, problem: OddEven, indices: torch.Tensor, numbers: dict[str, float],
+def facts(config: PretrainConfig, problem: Problem, indices: torch.Tensor, numbers: dict[str, float],
           holdout_accuracy: float) -> dict[str, Any]:
     """What the checkpoint says about itself; fine-tuning reads data_source and indices to keep off them."""
     return {"problem": problem.name, "data_source": problem.data.source, "data_description": problem.data.description,

