@@ -5,8 +5,13 @@ parameter is a combination of the samples' gradients there (Lyu and Li 2020; Hai
 
     theta = sum_i k_i grad f(x_i; theta),    k_i = y_i lam_i / N,  lam_i >= 0,  N the number of candidates
 
-(1/N as in the published code: lam stays near 1 whatever the number of candidates). A layer with its bias is the
-matrix M_l = [W_l | b_l], and a feature is e_i [h_i; 1]^T, so that
+(1/N as in the published code: lam stays near 1 whatever the number of candidates). With C >= 2 outputs and labels in
+0 … C-1 (Buzaglo et al. 2023) the margin takes the place of f, and k_i = lam_i / N:
+
+    theta = sum_i k_i grad [f_{y_i}(x_i) - max_{j != y_i} f_j(x_i)]
+
+or, with `margin` "soft", the sum that a cross-entropy with weight decay leaves (`core.objectives.margin`). A layer
+with its bias is the matrix M_l = [W_l | b_l], and a feature is e_i [h_i; 1]^T, so that
 
     ||M_l - sum_i k_i e_i [h_i; 1]^T||^2 = ||M_l||^2 - 2 sum_i k_i e_i . z_i + sum_ij k_i k_j (e_i . e_j)(h_i . h_j + 1)
 
@@ -46,13 +51,14 @@ class KKTStationarity:
     `residual` weighs the layers. "relative": each by its own norm, the mean of the layers. "published": the
     unscaled sum, in which layers count by their squared norm; its value is then no share, but `residuals` are.
     `layers` limits it to some layers, ``layers.i``; None takes all. `basis` [D, K], orthonormal: the candidates'
-    centred images will lie in its span, so that the first layer's products are of K columns.
+    centred images will lie in its span, so that the first layer's products are of K columns. `margin`, "hard" or
+    "soft", counts with several outputs only.
     """
 
     def __init__(self, observation: TrainedWeights, *, compute: Compute, residual: str = "relative",
-                 layers: list[str] | None = None, basis: Tensor | None = None) -> None:
+                 layers: list[str] | None = None, basis: Tensor | None = None, margin: str = "hard") -> None:
         network = observation.network
-        self.compute = compute
+        self.compute, self.soft, self.several = compute, margin == "soft", network.outputs > 1
         norms = squared_norms(network)
         weights = layer_weights(norms, residual=residual, layers=layers)
         self.levels = [level for level, name in enumerate(norms) if name in weights]
@@ -80,8 +86,8 @@ class KKTStationarity:
         return all(bias is None for bias in self._exact_biases[1:])
 
     def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
-        features = self.surrogate.features(candidate.x, relu_alpha=relu_alpha)
-        k = signed(candidate) / candidate.lam.shape[1]
+        features = self._features(candidate, relu_alpha=relu_alpha)
+        k = self._signed(candidate) / candidate.lam.shape[1]
         terms: dict[str, Tensor] = {}
         grad_inputs: dict[int, Tensor] = {}
         grad_signals: dict[int, Tensor] = {}
@@ -129,8 +135,8 @@ class KKTStationarity:
                 reached.mul_(-scale * k[..., None]))
 
     def residuals(self, candidate: Candidate) -> dict[str, Tensor]:
-        k = signed(candidate).cpu().double() / candidate.lam.shape[1]
-        features = self.surrogate.features(candidate.x, relu_alpha=EXACT)
+        k = self._signed(candidate).cpu().double() / candidate.lam.shape[1]
+        features = self._features(candidate)
         terms = {}
         for level in self.levels:
             e, h = features.signals[level].cpu().double(), features.inputs[level].cpu().double()
@@ -144,11 +150,11 @@ class KKTStationarity:
                 **{f"residual.layers.{level}": term for level, term in terms.items()}}
 
     def gates(self, candidate: Candidate) -> list[Tensor]:
-        return [gate > 0 for gate in self.surrogate.features(candidate.x, relu_alpha=EXACT).gates]
+        return [gate > 0 for gate in self._features(candidate).gates]
 
     def best_common_lam(self, candidate: Candidate) -> Tensor:
         """The lam > 0, the same for all samples of a restart, that explains most: [R]. A start for the search."""
-        k = signed(candidate).cpu().double().sign() / candidate.lam.shape[1]
+        k = self._signed(candidate).cpu().double().sign() / candidate.lam.shape[1]
         linear, quadratic = torch.zeros(len(k), dtype=k.dtype), torch.zeros(len(k), dtype=k.dtype)
         for level, at in self._exact(candidate, k=k).items():
             share = self.weights[level] / self._norms[level]
@@ -174,6 +180,13 @@ class KKTStationarity:
         span = input_span(self._exact_weights[0], self._exact_biases[0])
         return None if span is None else (span.basis, span.basis[:, :0])
 
+    def _features(self, candidate: Candidate, *, relu_alpha: float = EXACT) -> SurrogateFeatures:
+        return self.surrogate.features(candidate.x, relu_alpha=relu_alpha, labels=candidate.labels, soft=self.soft)
+
+    def _signed(self, candidate: Candidate) -> Tensor:
+        """k N: of several outputs the margin's direction holds the label."""
+        return candidate.lam if self.several else signed(candidate)
+
     def _preactivation(self, features: SurrogateFeatures, level: int) -> Tensor:
         if level < len(features.preactivations):
             return features.preactivations[level]
@@ -182,8 +195,8 @@ class KKTStationarity:
 
     def _exact(self, candidate: Candidate, *, k: Tensor | None = None) -> dict[int, _Products]:
         """Exact ReLU, the products in float64."""
-        features = self.surrogate.features(candidate.x, relu_alpha=EXACT)
-        k = signed(candidate).cpu().double() / candidate.lam.shape[1] if k is None else k
+        features = self._features(candidate)
+        k = self._signed(candidate).cpu().double() / candidate.lam.shape[1] if k is None else k
         return {level: self._exact_products(k, features.signals[level].cpu().double(),
                                             features.inputs[level].cpu().double(), level) for level in self.levels}
 

@@ -7,6 +7,9 @@ differentiates a function of these factors once more. For l = 0 … L-1, gates d
     h_0 = x - mean      z_l = W_l h_l + b_l      h_{l+1} = relu(z_l)
     e_{L-1} = 1         e_l = d_l * (W_{l+1}^T e_{l+1})
 
+A network of C outputs has the direction of its margin at the top, e_{L-1} in R^C (`core.objectives.margin`): the hard
+one is constant almost everywhere, the soft one turns with the outputs.
+
 `pull_back` is the transpose of this map's Jacobian. What autograd's double backward computes is the
 same (tests compare them in float64); written out it needs no graph and two products a layer less.
 """
@@ -17,6 +20,7 @@ import torch
 from torch import Tensor
 
 from core.models.mlp import MLP
+from core.objectives.margin import hard_direction, soft_direction, soft_direction_pull_back
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class SurrogateFeatures:
     gates: list[Tensor]     # d_l, [..., n_out] of each hidden layer
     spread: list[Tensor]    # W_{l+1}^T e_{l+1}, the signal before the gate
     relu_alpha: float       # infinity is the exact ReLU
+    turning: Tensor | None = None  # labels [...] where the top signal is a soft direction
 
 
 class Surrogate:
@@ -45,8 +50,12 @@ class Surrogate:
             self.weights[0] = self.weights[0] @ basis
         self.biases = [None if layer.bias is None else layer.bias.detach() for layer in network.layers]
 
-    def features(self, x: Tensor, *, relu_alpha: float) -> SurrogateFeatures:
-        """Features of images [..., C, H, W]; `relu_alpha` = inf gives the exact ReLU (off at the kink)."""
+    def features(self, x: Tensor, *, relu_alpha: float, labels: Tensor | None = None,
+                 soft: bool = False) -> SurrogateFeatures:
+        """Features of images [..., C, H, W]; `relu_alpha` = inf gives the exact ReLU (off at the kink).
+
+        Of several outputs `labels` [...] and `soft` say along which direction; of one they mean nothing.
+        """
         centred = self.network.centre(x)
         inputs, preactivations, gates = [centred if self.basis is None else centred @ self.basis], [], []
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
@@ -54,11 +63,18 @@ class Surrogate:
             preactivations.append(z)
             gates.append((z > 0).to(z) if relu_alpha == float("inf") else torch.sigmoid_(relu_alpha * z))
             inputs.append(torch.relu(z))
-        signals, spread = [torch.ones_like(inputs[-1][..., :1])], []
+        several = self.network.outputs > 1
+        signals, spread = [self._direction(inputs[-1], labels, soft) if several else
+                           torch.ones_like(inputs[-1][..., :1])], []
         for weight, gate in zip(reversed(self.weights[1:]), reversed(gates), strict=True):
             spread.append(signals[-1] @ weight)
             signals.append(gate * spread[-1])
-        return SurrogateFeatures(inputs, signals[::-1], preactivations, gates, spread[::-1], relu_alpha)
+        return SurrogateFeatures(inputs, signals[::-1], preactivations, gates, spread[::-1], relu_alpha,
+                                 labels if several and soft else None)
+
+    def _direction(self, h: Tensor, labels: Tensor, soft: bool) -> Tensor:
+        logits = torch.nn.functional.linear(h, self.weights[-1], self.biases[-1])
+        return soft_direction(logits, labels) if soft else hard_direction(logits, labels)
 
     def pull_back(self, features: SurrogateFeatures, grad_inputs: dict[int, Tensor],
                   grad_signals: dict[int, Tensor], grad_preactivations: dict[int, Tensor] | None = None) -> Tensor:
@@ -81,6 +97,9 @@ class Surrogate:
         grad_input = grad_inputs.get(last)
         if last in direct:
             grad_input = _add_product(grad_input, direct[last], self.weights[last])
+        if features.turning is not None and grad_signal is not None:
+            turned = soft_direction_pull_back(features.signals[last], features.turning, grad_signal)
+            grad_input = _add_product(grad_input, turned, self.weights[last])
         for level in reversed(range(len(features.gates))):
             gate = features.gates[level]
             grad_z = direct.get(level)

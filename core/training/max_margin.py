@@ -17,9 +17,9 @@ which depends on the direction alone. Its gradient,
     theta / ||theta||^2 - grad log L / <theta, grad log L>   (both at the scale a, then pulled back),
 
 is zero exactly where theta is parallel to -grad log L: theta = sum_i lam_i y_i grad f_i with lam_i > 0. That is
-training with a weight decay that holds the loss (`core.diagnostics.decay` says which). The tangent of the angle between
-the two is ||theta|| ||grad psi||; its sine is the KKT residual with the loss's own multipliers, free in every epoch, and
-a bound on the best one.
+training with a weight decay that holds the loss (`core.diagnostics.decay` says which). The tangent of the angle
+between the two is ||theta|| ||grad psi||; its sine is the KKT residual with the loss's own multipliers, free in every
+epoch, and a bound on the best one.
 The floor that remains is not rounding (float64 has it too): at a maximum margin many neurons sit on the kink of a
 sample, where the gradient of the network jumps.
 """

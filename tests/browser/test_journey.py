@@ -51,7 +51,7 @@ def picture(page: Page, name: str) -> None:
 def fill(page: Page, label: str, value: str) -> None:
     field = page.get_by_label(label, exact=True)
     field.fill(value)
-    field.press("Tab")
+    field.blur()  # Tab would stop at the next help mark, whose text lies over other fields
 
 
 def holds(page: Page, label: str, value: str) -> None:

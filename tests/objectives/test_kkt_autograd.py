@@ -20,7 +20,7 @@ EXACT = math.inf
 
 
 class Net(nn.Module):
-    """Any body that gives [N, n], with the mean subtracted before it; one logit."""
+    """Any body that gives [N, n], with the mean subtracted before it; one logit, or n outputs."""
 
     def __init__(self, *body: nn.Module) -> None:
         super().__init__()
@@ -31,10 +31,17 @@ class Net(nn.Module):
         return self.body(x - self.input_mean).flatten(1).squeeze(1)
 
 
-def convolutional(*extra: nn.Module, bias: bool = False) -> Net:
+class Column(Net):
+    """Its one logit as [N, 1]."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)[:, None]
+
+
+def convolutional(*extra: nn.Module, bias: bool = False, outputs: int = 1) -> Net:
     torch.manual_seed(0)
     net = Net(nn.Conv2d(1, 3, 3), *extra, nn.ReLU(), nn.Conv2d(3, 2, 3, stride=2, bias=bias), nn.ReLU(), nn.Flatten(),
-              nn.Linear(2, 1, bias=False))
+              nn.Linear(2, outputs, bias=False))
     return net.double().requires_grad_(False)
 
 
@@ -164,7 +171,8 @@ def test_dropout_and_batch_norm_do_not_act_in_the_search():
 
 @pytest.mark.parametrize(("network", "says"), [
     (Net(nn.Flatten(), nn.Linear(36, 1)), "checkpoint: the network calls no ReLU"),
-    (Net(nn.Flatten(), nn.Linear(36, 5), nn.ReLU(), nn.Linear(5, 3)), r"checkpoint: the network maps one image to \[1"),
+    (Column(nn.Flatten(), nn.Linear(36, 5), nn.ReLU(), nn.Linear(5, 1)),
+     r"checkpoint: the network maps one image to \[1"),
 ])
 def test_networks_that_it_cannot_take(network, says):
     with pytest.raises(InputError, match=says):
