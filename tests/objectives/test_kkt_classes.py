@@ -91,16 +91,18 @@ def test_zero_at_a_stationary_point_of_a_decayed_cross_entropy():
     """The soft margin with the loss's own coefficients explains the weights as far as training went."""
     network = random_network(3, size=0.3)
     generator = torch.Generator().manual_seed(8)
-    x, labels = torch.rand(6, 1, 6, 6, generator=generator, dtype=torch.float64), torch.arange(6) % 3
-    outcome = pretrain(network, x, labels, optimizer="max-margin", learning_rate=0.01, epochs=2000,
-                       target_log_loss=-10.0, record_every=500)
+    x = torch.rand(6, 1, 6, 6, generator=generator, dtype=torch.float64)
+    labels = network(x).argmax(1)  # the sides they are on: a stationary point is near
+    outcome = pretrain(network, x, labels, optimizer="log-gd", learning_rate=0.01, epochs=6000, target_log_loss=-50.0,
+                       record_every=2000, weight_decay=1e-2)
     assert outcome.decay.residual < 0.1
     wrong_share = 1 - torch.softmax(network(x), 1)[torch.arange(6), labels]
     lam = wrong_share / outcome.decay.weight_decay  # the loss's 1/N is the objective's
     truth = Candidate(x[None], labels[None], lam[None])
     options = {"margin": "soft", "residual": "published"}
     soft = build(KKTStationarity, network, **options).residuals(truth)["residual"].item()
-    assert soft == pytest.approx(outcome.decay.residual**2, rel=1e-3)
+    square = outcome.decay.residual**2  # of a sine; with this weight decay the sum is off by the tangent
+    assert soft == pytest.approx(square / (1 - square), rel=1e-3)
     wrong = replace(truth, labels=truth.labels.roll(1, 1))
     assert build(KKTStationarity, network, **options).residuals(wrong)["residual"].item() > 0.5
 
