@@ -18,6 +18,7 @@ from core.compute import choose
 from core.diagnostics.confidence import confidence, near_best
 from core.diagnostics.kkt_limits import ending, first_layer, limits
 from core.errors import InputError
+from core.models.conv import Network
 from core.monitor import Monitor
 from core.objectives.naive import NaiveConfidence
 from core.objectives.ntk import EXACT, signed
@@ -52,12 +53,13 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     span = first_layer_span(trained)
     objective = weights_objective(trained, config, compute=compute, span=span)
     samples, candidates, found_by = count(span, threat.samples, config)
+    labels = candidate_labels(threat.labels, candidates, classes=classes_of(trained.network))
     monitor.log(f"Threat {threat.level}. {found_by} {candidates} candidates. {compute.describe()}, "
                 f"{torch.get_num_threads()} threads.")
     space = pixels(objective.input_mean) if config.search == "pixels" else \
         row_space(objective, compute=compute)
     start = draw_start(objective, space, samples=candidates, restarts=config.restarts,
-                       labels=candidate_labels(threat.labels, candidates), coefficients=None,
+                       labels=labels, coefficients=None,
                        init_scale=config.init_scale, seed=config.seed, compute=compute, draw=config.init_draw,
                        uniform_lam=config.lambda_start == "uniform")
     seconds_left = (config.max_seconds or math.inf) - (time.monotonic() - began)
@@ -87,9 +89,17 @@ def count(span: InputSpan | None, known: int | None, config: AttackConfig) -> tu
     return samples, candidates, found_by
 
 
-def candidate_labels(known: Tensor | None, candidates: int) -> Tensor:
-    """Labels [candidates]: those known, repeated; else half of each class, as published."""
-    pattern = torch.tensor([1, 0]) if known is None else known.cpu().long()
+def classes_of(network: Network) -> int:
+    """2 of a network of one logit, else its outputs."""
+    return max(2, network.outputs)
+
+
+def candidate_labels(known: Tensor | None, candidates: int, *, classes: int) -> Tensor:
+    """Labels [candidates]: those known, repeated; else as many of each class, as published."""
+    if known is not None and int(known.max()) >= classes:
+        raise InputError(f"labels: {int(known.max())} is not a label of this network, which tells {classes} classes "
+                         f"apart; give 0 to {classes - 1}.")
+    pattern = torch.arange(classes).flip(0) if known is None else known.cpu().long()
     return pattern.repeat(-(-candidates // len(pattern)))[:candidates]
 
 
@@ -139,8 +149,10 @@ def choose_distinct(x: Tensor, labels: Tensor, importance: Tensor, *, samples: i
     ranked = distinct + copies
     if known is None:
         return sorted(ranked[:samples]), len(copies)
-    classes = [[index for index in ranked if labels[index] == label] for label in (0, 1)]
-    return sorted(classes[0][:int((known == 0).sum())] + classes[1][:int((known == 1).sum())]), len(copies)
+    chosen: list[int] = []
+    for label, wanted in zip(*known.unique(return_counts=True), strict=True):
+        chosen += [index for index in ranked if labels[index] == label][:int(wanted)]
+    return sorted(chosen), len(copies)
 
 
 def _outcome(trained: TrainedWeights, objective: WeightsObjective, reconstruction: Reconstruction,
@@ -159,8 +171,8 @@ def _outcome(trained: TrainedWeights, objective: WeightsObjective, reconstructio
         method="kkt", reason=REASONS[naive],
         status=ending(reconstruction, homogeneous=objective.homogeneous, naive=naive),
         x=reconstruction.x[chosen], labels=candidate.labels[best][chosen],
-        coefficients=signed(candidate)[best][chosen] / count, samples_found_by=found_by,
-        labels_found_by="known" if known is not None else "half of the candidates of each class, the strongest kept",
+        coefficients=(signed(candidate) if trained.network.outputs == 1 else candidate.lam)[best][chosen] / count, samples_found_by=found_by,
+        labels_found_by="known" if known is not None else "as many candidates of each class, the strongest kept",
         confidence=[trust[index] for index in chosen],
         residuals={name: float(value[best]) for name, value in reconstruction.residuals.items()},
         limits=limits(trained, reconstruction, homogeneous=objective.homogeneous, naive=naive),

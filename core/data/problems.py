@@ -18,7 +18,7 @@ from core.data.kinds import DEFAULT, KINDS, Kind
 from core.data.plane import draw_points
 from core.data.samples import Samples
 from core.errors import InputError
-from core.models.mlp import MLP
+from core.models.conv import Network
 
 ANIMALS = (2, 3, 4, 5, 6, 7)  # classes of CIFAR-10; the others are vehicles
 
@@ -121,7 +121,7 @@ def open_problem(name: str, *, source: str = "auto", seed: int = 0, samples_per_
         data = draw_points(seed=seed, samples_per_class=samples_per_class)
         return Problem(name, data, data.targets)
     data = load_digits(source)
-    return Problem(name, data, data.targets % 2)
+    return Problem(name, data, data.targets if name == "mnist-digits" else data.targets % 2)
 
 
 def problem_of(facts: Mapping[str, Any], *, source: str = "auto") -> Problem:
@@ -137,15 +137,18 @@ def problem_of(facts: Mapping[str, Any], *, source: str = "auto") -> Problem:
     return open_problem(name, source=facts.get("data_source", source), **drawn)
 
 
-def accuracy(network: MLP, images: Tensor, labels: Tensor, *, batch_size: int = 2000) -> float:
-    """Share of `images` [M, C, H, W] in [0, 1] whose logit has the sign of its label {0, 1}; NaN for none.
+def accuracy(network: Network, images: Tensor, labels: Tensor, *, batch_size: int = 2000) -> float:
+    """Share of `images` [M, C, H, W] in [0, 1] whose logit has the sign of its label {0, 1}, or whose largest output
+    is that of its label 0 … C-1; NaN for none.
 
     The images may be on the CPU and of any precision: a batch at a time goes to where the network is.
     """
     place = next(network.parameters())
     with torch.no_grad():
-        positive = [(network(part.to(place.dtype).to(place.device)) > 0).cpu() for part in images.split(batch_size)]
-    return (torch.cat(positive) == (labels.cpu() == 1)).double().mean().item()
+        logits = torch.cat([network(part.to(place.dtype).to(place.device)).cpu()
+                            for part in images.split(batch_size)])
+    found = (logits > 0).long() if logits.ndim == 1 else logits.argmax(1)
+    return (found == labels.cpu()).double().mean().item()
 
 
 def _listed(indices: list[int], most: int = 8) -> str:

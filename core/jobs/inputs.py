@@ -25,10 +25,14 @@ def resolve_base(run: Run, base: str) -> Checkpoint:
 
 
 def fully_connected(checkpoint: Checkpoint, field: str) -> Checkpoint:
-    """`checkpoint` where its network is one; raises `InputError`, which names `field`."""
+    """`checkpoint` where its network is one, of one logit; raises `InputError`, which names `field`."""
     if not isinstance(checkpoint.network, MLP):
         raise InputError(f"{field}: this base has convolutions, and fine-tuning and attacks on updates are there for "
                          "fully connected networks only; attack the base alone with kkt, or name an mlp base.")
+    if checkpoint.network.outputs > 1:
+        raise InputError(f"{field}: this base has {checkpoint.network.outputs} outputs, and fine-tuning and attacks on "
+                         "updates are there for one logit only; attack the base alone with kkt, or name a base of two "
+                         "classes.")
     return checkpoint
 
 

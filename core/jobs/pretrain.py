@@ -7,6 +7,7 @@ import torch
 
 from core.compute import choose
 from core.data.problems import Problem, accuracy, open_problem
+from core.errors import InputError
 from core.files import finite, write_json
 from core.models.checkpoint import save_checkpoint
 from core.models.conv import ConvNet, Network
@@ -39,11 +40,12 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     recorder.log(f"{len(indices)} training {problem.kind.noun}s. {data.description}. {compute.describe()}, "
                  f"{torch.get_num_threads()} threads.")
 
-    network = new_network(config, images)
+    network = new_network(config, images, classes=len(problem.kind.classes))
     network.to(device=compute.device, dtype=compute.dtype)
     outcome = pretrain(network, compute.place(images), labels.to(compute.device), optimizer=config.optimizer,
                        learning_rate=config.learning_rate, epochs=config.epochs, monitor=recorder,
-                       target_log_loss=config.target_log_loss, flat=config.flat, record_every=config.record_every)
+                       target_log_loss=config.target_log_loss, flat=config.flat, record_every=config.record_every,
+                       weight_decay=config.weight_decay)
     recorder.log(ENDINGS[outcome.status])
 
     held_out = problem.holdout(indices)
@@ -53,7 +55,8 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     save_checkpoint(run.file("result.safetensors"), network, facts(config, problem, indices, numbers, holdout_accuracy))
     write_json(run.file("report.json"), finite({
         **numbers, "epochs": outcome.epochs, "margin": measured.margin, "median_margin": measured.median_margin,
-        "norm": measured.norm, "layer_residuals": measured.layer_residuals, "alignments": measured.alignments,
+        "norm": measured.norm, "decay_residual": outcome.decay.residual,
+        "implied_weight_decay": outcome.decay.weight_decay, "layer_residuals": measured.layer_residuals, "alignments": measured.alignments,
         "support_samples": len(measured.active), "holdout_accuracy": holdout_accuracy,
         "holdout_samples": len(held_out), "samples": len(indices), "problem": problem.name, "data_source": data.source,
         "data_description": data.description, "reached_target": outcome.status in ("reached_target", "flat"),
@@ -61,10 +64,13 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     recorder.summary(**numbers, samples=len(indices), holdout_accuracy=holdout_accuracy)
 
 
-def new_network(config: PretrainConfig, images: torch.Tensor) -> Network:
-    """The untrained network: Haim's initialisation, drawn on the CPU in float32 so that every device gets the same."""
+def new_network(config: PretrainConfig, images: torch.Tensor, *, classes: int = 2) -> Network:
+    """The untrained network, of one logit for two classes: Haim's initialisation, drawn on the CPU in float32 so that every device gets the same."""
     shape = tuple(images.shape[1:])
-    network = (MLP([images[0].numel(), config.hidden, config.hidden, 1], image_shape=shape)
+    outputs = 1 if classes == 2 else classes
+    if config.network == "conv" and outputs > 1:
+        raise InputError(f"network: conv has one logit, for two classes, and this problem has {classes}; choose mlp.")
+    network = (MLP([images[0].numel(), config.hidden, config.hidden, outputs], image_shape=shape)
                if config.network == "mlp" else
                ConvNet(channels=[config.channels], kernels=[config.kernel], strides=[config.stride], paddings=[0],
                        hidden=[config.hidden], image_shape=shape))

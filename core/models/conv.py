@@ -34,6 +34,10 @@ class ConvNet(nn.Module):
         return tuple(self.input_mean.shape)
 
     @property
+    def outputs(self) -> int:
+        return 1
+
+    @property
     def convolutions(self) -> list[nn.Conv2d]:
         return [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
 

