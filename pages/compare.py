@@ -95,7 +95,9 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
                     st.caption("No images yet.")
             with right:
                 if score:
-                    st.metric(f"Mean SSIM, all {counted(score['targets'], 'target')}", fixed(score["mean_ssim"]))
+                    points = "mean_distance" in score
+                    st.metric(f"Mean {'distance' if points else 'SSIM'}, all {counted(score['targets'], 'target')}",
+                              fixed(score["mean_distance" if points else "mean_ssim"]))
                 st.metric("Relative residual", number(run.status().summary.get("residual")))
 
 

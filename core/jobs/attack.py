@@ -16,6 +16,7 @@ from core.runs.recorder import Recorder
 from core.threat.observation import Observation
 from core.threat.observe import observe
 from core.viz.images import grid_png
+from core.viz.plane import PLANAR, landscape
 
 METHODS: dict[str, Callable[..., Outcome]] = {"auto": auto.attack, "ntk": ntk.attack, "kkt": kkt.attack,
                                                "algebraic": algebraic.attack}
@@ -34,6 +35,8 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     if victim:
         _check_nothing_given(config)
         write_atomic(run.file("truth.png"), grid_png(victim.x))
+    if observation.network.image_shape == PLANAR:
+        write_json(run.file("plane.json"), landscape(observation.network))
     outcome = METHODS[config.method](observation, config, recorder, began=began)
     recorder.log(outcome.status.value)
     _write(run, outcome)
@@ -42,7 +45,12 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
                                                 "changes": [change.model_dump() for change in run.changes()],
                                                 "seconds": run.status().seconds}))
     recorder.summary(residual=outcome.residuals["residual"], samples=len(outcome.x), method=outcome.method,
-                     threat=observation.threat.level, **({"mean_ssim": scored["mean_ssim"]} if scored else {}))
+                     threat=observation.threat.level, **_headline(scored))
+
+
+def _headline(scored: dict[str, Any] | None) -> dict[str, float]:
+    """The one number of a score that cards show: of pictures or of points."""
+    return {name: scored[name] for name in ("mean_ssim", "mean_distance") if scored and name in scored}
 
 
 def _check_nothing_given(config: AttackConfig) -> None:

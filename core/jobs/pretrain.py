@@ -16,6 +16,7 @@ from core.runs.config import PretrainConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
 from core.training.pretrain import pretrain
+from core.viz.plane import landscape
 
 ENDINGS = {
     "reached_target": "The target loss was reached.",
@@ -53,10 +54,16 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     measured = outcome.stationarity
     numbers = {"log_loss": outcome.log_loss, "train_error": outcome.train_error, "kkt_residual": measured.residual}
     save_checkpoint(run.file("result.safetensors"), network, facts(config, problem, indices, numbers, holdout_accuracy))
+    if problem.kind.planar:
+        pull = measured.multipliers.tolist()
+        write_json(run.file("plane.json"), finite({
+            **landscape(network, margin=measured.margin * measured.norm ** len(network.layers)), "x": images.tolist(),
+            "labels": labels.tolist(), "multipliers": pull}))
     write_json(run.file("report.json"), finite({
         **numbers, "epochs": outcome.epochs, "margin": measured.margin, "median_margin": measured.median_margin,
         "norm": measured.norm, "decay_residual": outcome.decay.residual,
-        "implied_weight_decay": outcome.decay.weight_decay, "layer_residuals": measured.layer_residuals, "alignments": measured.alignments,
+        "implied_weight_decay": outcome.decay.weight_decay, "layer_residuals": measured.layer_residuals,
+        "alignments": measured.alignments,
         "support_samples": len(measured.active), "holdout_accuracy": holdout_accuracy,
         "holdout_samples": len(held_out), "samples": len(indices), "problem": problem.name, "data_source": data.source,
         "data_description": data.description, "reached_target": outcome.status in ("reached_target", "flat"),
@@ -65,7 +72,8 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
 
 
 def new_network(config: PretrainConfig, images: torch.Tensor, *, classes: int = 2) -> Network:
-    """The untrained network, of one logit for two classes: Haim's initialisation, drawn on the CPU in float32 so that every device gets the same."""
+    """The untrained network, of one logit for two classes: Haim's initialisation, drawn on the CPU in float32 so that
+    every device gets the same."""
     shape = tuple(images.shape[1:])
     outputs = 1 if classes == 2 else classes
     if config.network == "conv" and outputs > 1:

@@ -8,7 +8,7 @@ from core.attacks.outcome import Outcome
 from core.data.problems import problem_of
 from core.errors import InputError
 from core.files import write_atomic, write_tensors
-from core.jobs.training_score import score_against, training_truth
+from core.jobs.training_score import score_against, score_points, training_truth
 from core.metrics.gates import in_order, matched_gates, mismatch
 from core.metrics.matching import match
 from core.models.checkpoint import load_checkpoint
@@ -62,5 +62,10 @@ def score_training(run: Run, outcome: Outcome, config: AttackConfig, recorder: R
     truth = training_truth(problem, indices, checkpoint.network.input_mean)
     write_atomic(run.file("truth.png"), grid_png(truth.x))
     candidates = outcome.tensors["x"][int(outcome.tensors["best"])]  # all, as the search left them
-    return {**score_against(truth, outcome.x.cpu(), candidates), "of": f"training {problem.kind.noun}s",
+    if problem.kind.planar:
+        write_tensors(run.file("truth.safetensors"), {"x": truth.x, "labels": truth.labels})
+        values = score_points(truth, outcome.x.cpu())
+    else:
+        values = score_against(truth, outcome.x.cpu(), candidates)
+    return {**values, "of": f"training {problem.kind.noun}s",
             "selected_by": "the attack's own residual"}

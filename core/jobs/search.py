@@ -150,7 +150,7 @@ def _row(config: SearchConfig, child: Run, params: dict[str, float], number: int
     state = "pruned" if judge.pruned_at is not None else "done" if status.state == "done" else "failed"
     if state == "done" and residual is None:
         state, reason = "failed", found.get("status_message", "It has no residual.")
-    if config.objective == "ssim" and state == "done" and not score:
+    if config.objective == "ssim" and state == "done" and score.get("mean_ssim") is None:
         raise InputError("objective: ssim needs a truth to judge by, and there is none for this victim; choose "
                          "residual, or attack a base or a fine-tuning of this laboratory.")
     return {"trial": number, "attack": child.id, "state": state, "params": params, "residual": residual,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.data.problems import Problem
-from core.metrics.matching import RECOVERED, match
+from core.metrics.matching import NEAR, RECOVERED, match, match_points
 from core.metrics.published import score_as_published
 
 CHANCE_DRAWS = 3
@@ -46,6 +46,15 @@ def score_against(truth: Truth, x: Tensor, candidates: Tensor) -> dict[str, Any]
             "labels": truth.labels.tolist(), "chance_mean_ssim": _mean([one.mean("ssim") for one in own_chance]),
             "chance_recovered": _mean([one.recovered for one in own_chance]), "candidates": len(candidates),
             "as_published": published}
+
+
+def score_points(truth: Truth, x: Tensor) -> dict[str, Any]:
+    """Of points of the plane: distances in the unit square, one to one; ``recovered`` counts those below `NEAR`."""
+    found, chance = match_points(x, truth.x), [match_points(x, others) for others in truth.unseen]
+    return {**found.values, "mean_distance": found.mean("distance"), "targets": found.targets,
+            "recovered": found.recovered, "recovered_below": NEAR, "assignment": found.assignment,
+            "labels": truth.labels.tolist(), "chance_mean_distance": _mean([one.mean("distance") for one in chance]),
+            "chance_recovered": _mean([one.recovered for one in chance])}
 
 
 def _unseen(problem: Problem, indices: Tensor) -> list[Tensor]:

@@ -37,12 +37,14 @@ from core.models.conv import Network
 from core.monitor import Monitor
 from core.training.full_batch import norm
 from core.training.losses import Scores, log_loss_pull, log_mean_loss
-from core.training.trainer import GROW, SHRINK, Trainer
+from core.training.trainer import GROW, SHRINK, DivergedError, Trainer
 
 MOMENTUM = 0.9
 FIRST_STEP = 1e-3                 # of the descent, as a share of the weights
 FIRST_WINDOW, WINDOWS = 50, 1.5   # epochs before the first look at the residual; ratio of later looks
 BEGIN = -5.0                      # log L where the descent begins; at -0.4 some margins are too far behind for it
+PATIENCE = 200                    # epochs after which Adam takes over from log-gd; digits are separated in 20 to 60
+BETAS, TINY = (0.9, 0.999), 1e-12 # Adam's, on gradients of log L
 HIGHEST_LEVEL = -1.0              # log L stays above log log 2 = -0.37 wherever margins are positive and small
 
 
@@ -66,9 +68,28 @@ class Descent:
         self.mark, self.mark_residual = elapsed, self.residual
 
 
+@dataclass
+class Separation:
+    """Adam, which separates points of the plane where log-gd stays at a saddle: first and second moments."""
+
+    start: int                        # the epoch at which it began
+    step_size: float
+    first: list[Tensor]
+    second: list[Tensor]
+
+    def step(self, parameters: list[Tensor], gradient: list[Tensor], epoch: int) -> list[Tensor]:
+        """The parameters after one step."""
+        count = epoch - self.start + 1
+        self.first = [old.lerp(new, 1 - BETAS[0]) for old, new in zip(self.first, gradient, strict=True)]
+        self.second = [old.lerp(new.square(), 1 - BETAS[1]) for old, new in zip(self.second, gradient, strict=True)]
+        rate, correction = self.step_size / (1 - BETAS[0]**count), (1 - BETAS[1]**count) ** -0.5
+        return [torch.addcdiv(weight, mean, square.sqrt().mul_(correction).add_(TINY), value=-rate)
+                for weight, mean, square in zip(parameters, self.first, self.second, strict=True)]
+
+
 class MaxMargin(Trainer):
-    """Two phases: log-gd until the samples are separated, then the descent. The network gets the most stationary
-    weights of the descent, at the scale where log L is the target."""
+    """Two phases: log-gd, or where that takes too long Adam, until the samples are separated, then the descent. The
+    network gets the most stationary weights of the descent, at the scale where log L is the target."""
 
     def __init__(self, network: Network, x: Tensor, labels: Tensor, learning_rate: float, target_log_loss: float,
                  flat: float, monitor: Monitor) -> None:
@@ -78,6 +99,8 @@ class MaxMargin(Trainer):
         self.power = degree([layer.bias is not None for layer in network.layers])
         self.least_fall = flat
         self.descent: Descent | None = None
+        self.separation: Separation | None = None
+        self.first_step = learning_rate
         self.best: list[Tensor] = []      # the most stationary weights so far, at any scale
         self.velocity: list[Tensor] | None = None
         self.value: float | None = None   # psi of `position`
@@ -98,10 +121,26 @@ class MaxMargin(Trainer):
             self.save_by_the_clock()
             self.descend()
         else:
-            super().advance()
+            if self.separation is None:
+                super().advance()
+                if self.stalled or self.epoch >= PATIENCE:
+                    self.stalled, zeros = False, [torch.zeros_like(weight) for weight in self.parameters]
+                    self.separation = Separation(self.epoch, self.first_step, zeros, zeros)
+            else:
+                self.separate()
             if self.position.log_loss <= max(self.target_log_loss, BEGIN):
                 self.descent, self.step_size, self.gradient = Descent(start=self.epoch), FIRST_STEP, None
                 self.look_around()
+
+    def separate(self) -> None:
+        """One epoch of Adam on log L."""
+        self.save_by_the_clock()
+        self.parameters = self.separation.step(self.parameters, self.slope(), self.epoch)
+        self.position, self.gradient = self.batch.evaluate(self.parameters), None
+        self.epoch += 1
+        if not math.isfinite(self.position.log_loss):
+            raise DivergedError(f"learning_rate: the loss is not finite after epoch {self.epoch}; choose one smaller "
+                                f"than {self.first_step:g}.")
 
     def look_around(self) -> None:
         """psi and its gradient at the present weights, and what they say of them."""
@@ -152,11 +191,17 @@ class MaxMargin(Trainer):
     def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors, meta = super().checkpoint()
         best = [tensor.clone() for tensor in self.best]  # safetensors takes no tensor twice: it may be the present one
-        for prefix, values in (("best.", best), ("velocity.", self.velocity or [])):
+        moments = (self.separation.first, self.separation.second) if self.separation and not self.descent else ([], [])
+        for prefix, values in (("best.", best), ("velocity.", self.velocity or []),
+                               *zip(("first.", "second."), moments, strict=True)):
             tensors |= {prefix + name: value for name, value in zip(self.names, values, strict=False)}
-        return tensors, meta | {"descent": None if self.descent is None else vars(self.descent).copy()}
+        return tensors, meta | {"descent": None if self.descent is None else vars(self.descent).copy(),
+                                "separation": self.separation.start if moments[0] else None}
 
     def restore(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        if meta["separation"] is not None:
+            self.separation = Separation(meta["separation"], self.first_step, self.placed(tensors, "first."),
+                                         self.placed(tensors, "second."))
         if meta["descent"] is not None:
             self.descent, self.best = Descent(**meta["descent"]), self.placed(tensors, "best.")
             if f"velocity.{self.names[0]}" in tensors:

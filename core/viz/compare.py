@@ -41,5 +41,5 @@ def scored_images(report: dict[str, Any] | None) -> list[dict[str, float | None]
     score = (report or {}).get("score")
     if not score:
         return []
-    names = ("ssim", "psnr", "ncc")
+    names = ("distance",) if "distance" in (report.get("score") or {}) else ("ssim", "psnr", "ncc")
     return [dict(zip(names, values, strict=True)) for values in zip(*(score[name] for name in names), strict=True)]

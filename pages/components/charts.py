@@ -8,6 +8,8 @@ from core.viz.anatomy_figures import coefficient_figure, gate_figure, spectrum_f
 from core.viz.coefficients import Coefficients
 from core.viz.figures import bar_figure, line_figure
 from core.viz.patterns import GatePicture
+from core.viz.plane import Plane
+from core.viz.plane_figure import plane_figure
 from core.viz.series import Bars, Panel
 from core.viz.spectrum import Spectrum
 
@@ -15,9 +17,9 @@ CONFIG = {"displaylogo": False, "displayModeBar": "hover",
           "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
 
 
-Chart = Panel | Bars | Spectrum | Coefficients | GatePicture
+Chart = Panel | Bars | Spectrum | Coefficients | GatePicture | Plane
 DRAW = {Panel: line_figure, Bars: bar_figure, Spectrum: spectrum_figure, Coefficients: coefficient_figure,
-        GatePicture: gate_figure}
+        GatePicture: gate_figure, Plane: plane_figure}
 
 
 def chart(panel: Chart, run_id: str) -> None:

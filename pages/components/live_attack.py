@@ -13,6 +13,7 @@ from pages.components.anatomy import attack_anatomy
 from pages.components.charts import chart, grid
 from pages.components.layout import limits
 from pages.components.pictures import final_pairs, pairs, strip
+from pages.components.plane import attacked_plane
 from pages.components.reading import metrics, outcome, pictures, referred
 from pages.components.runs import plain
 from pages.components.tuning import tuning
@@ -52,7 +53,9 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
 def _numbers(rows: list[dict[str, Any]], report: dict[str, Any] | None, status: Status) -> None:
     last, score = (rows[-1] if rows else {}), (report or {}).get("score")
     with st.container(horizontal=True):
-        if score:
+        if score and "mean_distance" in score:
+            _points(score)
+        elif score:
             targets, chosen_by = counted(score["targets"], "target"), score.get("selected_by", "the residual")
             st.metric(f"Mean SSIM, all {targets}", fixed(score["mean_ssim"]), border=True,
                       help="Structural similarity to the truth after one-to-one matching, averaged over every "
@@ -73,6 +76,15 @@ def _numbers(rows: list[dict[str, Any]], report: dict[str, Any] | None, status: 
         if confidence:
             st.metric("Lowest confidence", fixed(min(confidence)), border=True,
                       help="The attack's own confidence in its weakest sample.")
+
+
+def _points(score: dict[str, Any]) -> None:
+    """Points of the plane have no structure to compare: how far off they are counts."""
+    st.metric(f"Mean distance, all {counted(score['targets'], 'target')}", fixed(score["mean_distance"]), border=True,
+              help="In the unit square, matched one to one. By chance, with points that the network never saw: "
+                   f"{fixed(score['chance_mean_distance'])}.")
+    st.metric(f"Nearer than {score['recovered_below']}", f"{score['recovered']} of {score['targets']}", border=True,
+              help=f"Matched one to one. By chance: {fixed(score['chance_recovered'], 1)}.")
 
 
 def _recovered(score: dict[str, Any]) -> None:
@@ -100,6 +112,14 @@ def _images(run: Run, config: AttackConfig, status: Status, report: dict[str, An
     wanted = last
     if len(taken) > 1:
         wanted = st.slider("Attack step to show (right end: the latest)", 0, last, last, key=f"scrub-{run.id}-{last}")
+    if run.file("plane.json").exists():
+        at = max((item for item in taken if item[0] <= wanted), default=None)
+        if final and wanted == last:
+            attacked_plane(run, run.file("reconstruction.safetensors"), report["labels"], "reconstruction")
+            st.caption(plain(" ".join(report.get(key) or "" for key in ("status_message", "samples_found_by"))))
+        else:
+            attacked_plane(run, at and at[1].with_suffix(".safetensors"), [], f"step {at[0]:,}" if at else "")
+        return
     if final and wanted == last:
         known = final_pairs(run, report)
         words = [report.get("status_message"), report.get("samples_found_by")]

@@ -7,6 +7,7 @@ from core.runs.directory import Run, Status
 from core.viz.panels import pretrain_panels
 from core.viz.text import number, percent
 from pages.components.charts import grid
+from pages.components.plane import trained_plane
 from pages.components.reading import metrics, outcome
 
 
@@ -23,4 +24,5 @@ def pretrain_view(run: Run, config: RunConfig, status: Status) -> None:
         st.metric("Normalised margin", number(last.get("margin")), border=True)
         if report.get("holdout_accuracy") is not None:
             st.metric("Hold-out accuracy", percent(report["holdout_accuracy"]), border=True)
+    trained_plane(run)
     grid(pretrain_panels(rows), run.id)

@@ -73,6 +73,9 @@ def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None) ->
     confidence = in_order_of_truth(report.get("confidence") or [], report)
     captions = []
     for index, score in enumerate(scored_images(report)):
+        if "ssim" not in score:  # a point of the plane
+            captions.append((f"distance {fixed(score['distance'])}", ""))
+            continue
         sure = confidence[index] if index < len(confidence) else None
         belief = f" · confidence {fixed(sure)}" if sure is not None else ""
         captions.append((f"SSIM {fixed(score['ssim'])}", f"{fixed(score['psnr'], 1)} dB{belief}"))

@@ -11,6 +11,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "Small and quick": {"hidden": 256, "samples_per_class": 50, "epochs": 300},
         "For KKT, 20 digits": {"optimizer": "max-margin", "samples_per_class": 10},
         "For KKT, 500 digits": {"optimizer": "max-margin", "target_log_loss": -10.0},
+        "For KKT, ten classes": {"problem": "mnist-digits", "optimizer": "max-margin", "samples_per_class": 2},
+        "For KKT, faces": {"problem": "faces", "optimizer": "max-margin", "samples_per_class": 10},
+        "Points in the plane": {"problem": "toy-2d", "optimizer": "max-margin", "samples_per_class": 5, "hidden": 100,
+                                "epochs": 5000, "flat": 0.0001},
         "Convolutional, 4 digits": {"network": "conv", "optimizer": "max-margin", "samples_per_class": 2,
                                     "hidden": 100, "channels": 64, "kernel": 14, "stride": 7},
         "As published": {"optimizer": "gd", "learning_rate": 0.01, "epochs": 1_000_000, "record_every": 1000,
@@ -56,6 +60,10 @@ NOTES = {
     ("pretrain", "Small and quick"): "A small network on few digits, to see how the laboratory works.",
     ("pretrain", "For KKT, 20 digits"): "Trained until the KKT residual is flat: seconds. Its digits come back best.",
     ("pretrain", "For KKT, 500 digits"): "The same with 250 digits a class: minutes.",
+    ("pretrain", "For KKT, ten classes"): "Two of each digit, one output a class (Buzaglo et al. 2023): a minute.",
+    ("pretrain", "For KKT, faces"): "Twenty pictures of 25 x 25 pixels, half of them faces: seconds.",
+    ("pretrain", "Points in the plane"): "Ten points in four sectors: the picture that shows boundary and margins. "
+                                         "Attack it with KKT and 10 samples.",
     ("pretrain", "Convolutional, 4 digits"): "Large filters, then one hidden layer: seconds. Attack it with KKT and 4 "
                                              "candidates; small filters and more digits give less.",
     ("pretrain", "As published"): "Plain gradient descent for a million epochs, as in Haim et al. 2022: many hours.",
