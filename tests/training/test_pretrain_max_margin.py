@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from core.data.plane import draw_points
 from core.errors import InputError
-from core.models.mlp import MLP
+from core.models.mlp import MLP, init_small_first_layer
 from core.training import max_margin, trainer
 from core.training.full_batch import FullBatch
 from core.training.losses import Scores, log_mean_loss, signs
@@ -144,3 +145,29 @@ def test_a_level_that_no_margin_needs_and_a_network_without_degree(training):  #
     biased = MLP([784, 8, 8, 1], biases=[True, True, False]).double().requires_grad_(False)
     with pytest.raises(InputError, match="optimizer: max-margin needs a homogeneous network"):
         pretrain(biased, *training, epochs=5, **OPTIONS)
+
+
+def ring() -> tuple[MLP, torch.Tensor, torch.Tensor]:
+    """Points of the plane that log-gd does not part."""
+    drawn = draw_points(seed=0, samples_per_class=3)
+    network = MLP([2, 40, 40, 1], image_shape=(1, 1, 2)).requires_grad_(False)
+    init_small_first_layer(network, scale=1e-4, generator=torch.Generator().manual_seed(0))
+    x = drawn.images[:6]
+    network.input_mean.copy_(x.mean(0))
+    return network, x, drawn.targets[:6]
+
+
+def test_adam_parts_what_log_gd_does_not_and_resumes_bit_identical(monkeypatch):
+    network, x, labels = ring()
+    outcome = pretrain(network, x, labels, **OPTIONS, epochs=300)
+    assert outcome.train_error == 0.0
+    network, x, labels = ring()
+    monkeypatch.setattr(max_margin, "PATIENCE", 5)
+    whole = pretrain(network, x, labels, **OPTIONS, epochs=60)
+    again, x, labels = ring()
+    memory = Memory()
+    pretrain(again, x, labels, **OPTIONS, epochs=20, monitor=memory)  # in the middle of Adam
+    resumed = pretrain(again, x, labels, **OPTIONS, epochs=60, monitor=memory)
+    assert resumed.log_loss == whole.log_loss
+    for one, other in zip(network.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
