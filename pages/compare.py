@@ -120,7 +120,7 @@ def table(kind: str, names: dict[Run, str]) -> list[dict[str, str]]:
                     "weight change": number(last.get("weight_change"))}
         else:
             row |= {"ln loss": number(report.get("log_loss")), "training error": percent(report.get("train_error")),
-                    "KKT residual": number(report.get("kkt_residual")), "digits from": str(
+                    "KKT residual": number(report.get("kkt_residual")), "data from": str(
                         report.get("data_source", "–"))}
         rows.append(row | {"steps": number(status.step), "time": duration(status.seconds)})
     return rows

@@ -37,3 +37,9 @@ KINDS = {
 def kind_of(facts: Mapping[str, Any]) -> Kind:
     """The problem that a checkpoint's facts, a report or a dumped config name; odd / even where they name none."""
     return KINDS.get(facts.get("problem") or DEFAULT, KINDS[DEFAULT])
+
+
+def label_name(facts: Mapping[str, Any], label: int | None) -> str:
+    """What a label is called in the problem that `facts` name; its number beyond that problem's classes."""
+    classes = kind_of(facts).classes
+    return "" if label is None else classes[label] if 0 <= label < len(classes) else str(label)

@@ -71,7 +71,7 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
         **{f"flipped.{name}": pairs.to(torch.uint8) for name, pairs in outcome.flipped.items()}})
     write_json(run.file("report.json"), finite({
         **_report(config, checkpoint, labels, indices, outcome, seen),
-        "spectrum": _spectra(run, checkpoint, full=full), "data_source": problem.data.source,
+        "spectrum": _spectra(run, checkpoint, full=full), "problem": problem.name, "data_source": problem.data.source,
         "limits": _limits(config, checkpoint, outcome, seen)}))
     released = {"adaptation": "full"} if full else {"rank": config.rank}
     recorder.summary(samples=len(indices), **released, steps=config.steps, loss=outcome.after.loss,

@@ -6,6 +6,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from core.data.kinds import DEFAULT
 from core.errors import InputError
 from core.models.checkpoint import Checkpoint, load_checkpoint
 from core.models.mlp import MLP
@@ -67,7 +68,7 @@ def load_victim(run: Run, finetune: str) -> Victim:
     try:
         truth = load_file(source.file("result.safetensors"))
         return Victim(checkpoint.network, layers, truth["x"], truth["labels"], truth["coefficients"],
-                      config.learning_rate, config.steps, tuned)
+                      config.learning_rate, config.steps, tuned, checkpoint.facts.get("problem", DEFAULT))
     except (SafetensorError, OSError, KeyError) as error:
         raise InputError(f"finetune: result.safetensors of {finetune} cannot be read ({error}); fine-tune "
                          "again.") from error

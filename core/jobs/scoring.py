@@ -36,7 +36,7 @@ def score(run: Run, outcome: Outcome, victim: Victim) -> dict[str, Any]:
             for name in pairs if f"patterns.{name}" in outcome.tensors}
     return {**found.values, **{f"mean_{name}": found.mean(name) for name in found.values}, "targets": found.targets,
             "recovered": found.recovered, "assignment": found.assignment, "labels": victim.labels.tolist(),
-            "coefficients": victim.coefficients.tolist(),
+            "coefficients": victim.coefficients.tolist(), "problem": victim.problem,
             "gate_mismatch": {name: mismatch(*pair) for name, pair in pairs.items()},
             **({"pattern_mismatch": {name: mismatch(pairs[name][0], rows) for name, rows in read.items()}}
                if read else {}),
@@ -67,5 +67,5 @@ def score_training(run: Run, outcome: Outcome, config: AttackConfig, recorder: R
         values = score_points(truth, outcome.x.cpu())
     else:
         values = score_against(truth, outcome.x.cpu(), candidates)
-    return {**values, "of": f"training {problem.kind.noun}s",
+    return {**values, "problem": problem.name, "of": f"training {problem.kind.noun}s",
             "selected_by": "the attack's own residual"}

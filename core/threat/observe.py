@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from core.data.kinds import DEFAULT
 from core.errors import InputError
 from core.models.mlp import MLP
 from core.threat.delta import weight_delta
@@ -23,6 +24,7 @@ class Victim:
     learning_rate: float
     steps: int
     tuned: MLP | None = None   # after full fine-tuning, the network itself
+    problem: str = DEFAULT     # what its labels mean: a name of `core.data.kinds`
 
 
 def observe(victim: Victim, level: str) -> AdapterDelta | WeightDelta:

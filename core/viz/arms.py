@@ -1,7 +1,7 @@
 """Plot data and figure of an experiment whose arms attack a base alone: every attack, its mean, and chance.
 
 Two panels over the same arms: the mean SSIM over all targets, and how many targets came back above 0.4. Chance stands
-beside each arm, since it depends on the images: the same ones matched to digits that the base never saw.
+beside each arm, since it depends on the images: the same ones matched to samples that the base never saw.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ HEIGHT = 400
 SPREAD = 0.14  # of the distance between two arms: seeds stand beside one another
 HALF = 0.3     # half the width of a mean and of a chance line
 HELP = ("Small points are single attacks, one for each seed: click one to open it. Bars are means over the seeds, "
-        "dotted lines chance: the same images matched to digits that the network never saw. Above 0.4 also means "
+        "dotted lines chance: the same images matched to samples that the network never saw. Above 0.4 also means "
         "something only beside its chance.")
 
 

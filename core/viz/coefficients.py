@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from core.data.kinds import label_name
 from core.viz.compare import in_order_of_truth
 
 COMPARABLE = ("ntk", "algebraic")  # methods whose coefficients multiply the features of the update, as the true ones do
-PARITY = {0: "even", 1: "odd"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def coefficient_chart(report: dict[str, Any] | None, *, rounding_floor: float | 
     found = in_order_of_truth(report.get("labels") or [], report)
     names = []
     for index in range(len(series[0].values)):
-        label = PARITY.get(labels[index], "") if index < len(labels) else ""
+        label = label_name(score, labels[index]) if index < len(labels) else ""
         wrong = "wrong label" if score.get("labels") and index < len(found) and found[index] not in (
             None, labels[index]) else ""
         names.append(" · ".join(part for part in (str(index + 1), label, wrong) if part))

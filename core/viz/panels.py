@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from core.change import Change
+from core.data.kinds import label_name
 from core.viz.series import Bars, Mark, Panel, Row, Series, by_item, by_layer, scalar, scalars
 from core.viz.text import number
 
@@ -84,10 +85,10 @@ def visibility_bars(report: dict[str, Any] | None, *, pictures: list[bytes] | No
         return None
     values, floor = report["visibility"], report.get("rounding_floor")
     verdicts = report.get("verdicts") or ["hidden" if floor and value < floor else "visible" for value in values]
-    parity = {0: "even", 1: "odd"}
     names = []
     for index, (label, verdict) in enumerate(zip(report.get("labels", values), verdicts, strict=True), 1):
-        parts = [str(index), parity.get(label, ""), verdict if verdict != "visible" else ""]
+        named = label_name(report, label) if "labels" in report else ""
+        parts = [str(index), named, verdict if verdict != "visible" else ""]
         names.append(" · ".join(part for part in parts if part))
     return Bars("visibility", "Visibility of each private sample", "coefficient / largest", names, values, verdicts,
                 floor, "A sample's loss coefficient against the largest. Under the dashed line it drowns in the "

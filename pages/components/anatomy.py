@@ -4,6 +4,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.data.kinds import label_name
 from core.runs.directory import Run
 from core.viz.coefficients import coefficient_chart
 from core.viz.patterns import differing_gates, flipped_neurons, separated_patterns
@@ -13,8 +14,6 @@ from pages.components.charts import chart
 from pages.components.layout import chips
 from pages.components.reading import gate_rows, outcome
 from pages.components.runs import METHOD_NAMES
-
-PARITY = {0: "even", 1: "odd"}
 
 
 def attack_anatomy(run: Run, report: dict[str, Any] | None, victim: Run | None) -> None:
@@ -32,7 +31,7 @@ def attack_anatomy(run: Run, report: dict[str, Any] | None, victim: Run | None) 
         floor = ((outcome(victim) or {}).get("rounding_floor")) if victim else None
         _drawn(coefficient_chart(report, rounding_floor=floor), run, "Coefficient of each sample",
                "No coefficients were recovered.")
-    names = _names(score.get("labels") or report.get("labels") or [])
+    names = _names(score, score.get("labels") or report.get("labels") or [])
     stored = run.file("result.safetensors")
     _drawn(separated_patterns(gate_rows(stored, "patterns"), gate_rows(stored, "certain"),
                               order=score.get("assignment"), names=names), run, "Separated patterns",
@@ -69,7 +68,7 @@ def flipped_anatomy(run: Run, report: dict[str, Any] | None) -> None:
         right = st.container()
     flipped = gate_rows(run.file("result.safetensors"), "flipped")
     with right:
-        _drawn(flipped_neurons(flipped, names=_names(report.get("labels") or [])), run, "Which neurons flipped",
+        _drawn(flipped_neurons(flipped, names=_names(report, report.get("labels") or [])), run, "Which neurons flipped",
                "No neuron switched for any sample: the base's activation patterns hold throughout." if flipped else
                "This run was made before flipped neurons were stored; fine-tune again to see them.")
 
@@ -98,5 +97,5 @@ def _drawn(data: Any, run: Run, title: str, otherwise: str) -> None:
         st.caption(otherwise)
 
 
-def _names(labels: list[int]) -> list[str]:
-    return [f"{index + 1} · {PARITY.get(label, label)}" for index, label in enumerate(labels)]
+def _names(facts: dict[str, Any], labels: list[int]) -> list[str]:
+    return [f"{index + 1} · {label_name(facts, label)}" for index, label in enumerate(labels)]

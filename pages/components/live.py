@@ -78,7 +78,7 @@ def _header(run: Run, config: RunConfig, status: Status) -> None:
             if st.button(label, key=f"onward-{run.id}", icon=NAVIGATION[page].icon, type="primary"):
                 st.switch_page(NAVIGATION[page].script, query_params={field: run.id})
     chips({"Started": ago(status.created), "computing time": duration(status.seconds) if status.seconds else "",
-           "digits": data_source(run) if config.kind in ("pretrain", "finetune") else "",
+           "data": data_source(run) if config.kind in ("pretrain", "finetune") else "",
            "base": _link_name(run, config, "base"), "victim": _link_name(run, config, "finetune"),
            **_attack_facts(run, config)})
 

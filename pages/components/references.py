@@ -5,6 +5,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.data.kinds import kind_of
 from core.runs.directory import Run
 from core.runs.store import RunStore
 from core.viz.text import counted, number
@@ -36,7 +37,7 @@ def choose_base(defaults: dict[str, Any], stamp: str, *, kind: str = "finetune")
                              help="A .safetensors file, or a .pth file in the layout of the public Haim et al. code.")
         return Choice({"base": path.strip()})
     report = run.report() or {}
-    chips({"Digits": data_source(run), "pretrained on": counted(report.get("samples", 0), "digit"),
+    chips({"Data": data_source(run), "pretrained on": kind_of(report).counted(report.get("samples", 0)),
            "ln loss": number(report.get("log_loss")), "KKT residual": number(report.get("kkt_residual"))})
     return Choice({"base": run.id})
 
@@ -69,7 +70,7 @@ def choose_victim(defaults: dict[str, Any], stamp: str, *, kind: str = "attack")
         with right:
             how = {"Rank": number(config.rank)} if config.adaptation == "lora" else {"Fine-tuning": "full"}
             chips({**how, "steps": number(config.steps), "optimiser": config.optimizer,
-                   "digits": data_source(run)})
+                   "data": data_source(run)})
             visible = run.status().summary.get("visible")
             if visible is not None and report.get("visibility"):
                 total = len(report["visibility"])

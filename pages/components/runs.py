@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.data.kinds import KINDS
 from core.errors import InputError
 from core.experiments.presets import PRESETS
 from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig, SearchConfig
@@ -53,7 +54,8 @@ def title(config: RunConfig, status: Status | None = None) -> str:
         method = (status.summary.get("method") if status else None) or config.method
         return f"{METHOD_NAMES.get(method, method)}, {config.threat}"
     kind = "Convolutional base" if config.network == "conv" else "Base"
-    return f"{kind} {config.hidden} wide, {2 * config.samples_per_class} digits"
+    problem = KINDS[config.problem]
+    return f"{kind} {config.hidden} wide, {problem.counted(len(problem.classes) * config.samples_per_class)}"
 
 
 def own(runs: list[Run]) -> list[Run]:
@@ -88,7 +90,7 @@ def facts(config: RunConfig, status: Status) -> list[str]:
     summary: dict[str, Any] = status.summary
     if config.kind == "pretrain":
         items = [("ln loss", number(summary.get("log_loss"))), ("KKT residual", number(summary.get("kkt_residual"))),
-                 ("digits", number(summary.get("samples")))]
+                 (f"{KINDS[config.problem].noun}s", number(summary.get("samples")))]
     elif config.kind == "finetune":
         visible = summary.get("visible")
         items = [("samples", number(summary.get("samples"))),
