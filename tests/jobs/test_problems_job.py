@@ -2,8 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+from core.data import problems
+from core.data.samples import Samples
 from core.errors import InputError
 from core.jobs import attack, finetune, pretrain
 from core.models.checkpoint import load_checkpoint
@@ -84,3 +89,21 @@ def test_labels_beyond_the_classes_are_refused(bases):
 def test_the_naive_baseline_is_for_one_logit(bases):
     with pytest.raises(InputError, match="kkt_objective: naive drives one logit apart"):
         attacked(bases, "mnist-digits", kkt_objective="naive", samples=10)
+
+
+def test_colour_pictures_go_through_attack_and_score(tmp_path, monkeypatch):
+    """CIFAR-10's shape with made-up pictures: the real ones need a download."""
+    generator = torch.Generator().manual_seed(0)
+    made_up = Samples(torch.rand(60, 3, 32, 32, generator=generator), torch.arange(60) % 10, "torchvision", "made up")
+    monkeypatch.setattr(problems, "load_cifar", lambda: made_up)
+    store = RunStore(tmp_path)
+    config = PretrainConfig(problem="cifar-vehicles-animals", samples_per_class=2, hidden=60, optimizer="max-margin",
+                            epochs=300, target_log_loss=-20.0, device="cpu")
+    run = execute(pretrain, store.create(config, run_id="colours"), config)
+    assert load_checkpoint(run.file("result.safetensors")).network.image_shape == (3, 32, 32)
+    found = attacked(store, "colours", samples=4)
+    assert len(found["score"]["ssim"]) == len(found["score"]["as_published"]["ssim"]) == 4
+    assert found["score"]["mean_ssim"] > found["score"]["chance_mean_ssim"] + 0.1
+    with Image.open(found["run"].file("reconstruction.png")) as picture:
+        pixels = np.asarray(picture)[:20, :20]
+    assert (pixels[..., 0] != pixels[..., 1]).any()
