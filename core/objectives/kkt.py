@@ -55,6 +55,8 @@ class KKTStationarity:
     "soft", counts with several outputs only.
     """
 
+    recordable = True
+
     def __init__(self, observation: TrainedWeights, *, compute: Compute, residual: str = "relative",
                  layers: list[str] | None = None, basis: Tensor | None = None, margin: str = "hard") -> None:
         network = observation.network
@@ -85,7 +87,7 @@ class KKTStationarity:
         """Biases beyond the first layer break the identity: theta is then no sum of features, however trained."""
         return all(bias is None for bias in self._exact_biases[1:])
 
-    def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
+    def evaluate(self, candidate: Candidate, *, relu_alpha: float | Tensor) -> Evaluation:
         features = self._features(candidate, relu_alpha=relu_alpha)
         k = self._signed(candidate) / candidate.lam.shape[1]
         terms: dict[str, Tensor] = {}
@@ -180,7 +182,7 @@ class KKTStationarity:
         span = input_span(self._exact_weights[0], self._exact_biases[0])
         return None if span is None else (span.basis, span.basis[:, :0])
 
-    def _features(self, candidate: Candidate, *, relu_alpha: float = EXACT) -> SurrogateFeatures:
+    def _features(self, candidate: Candidate, *, relu_alpha: float | Tensor = EXACT) -> SurrogateFeatures:
         return self.surrogate.features(candidate.x, relu_alpha=relu_alpha, labels=candidate.labels, soft=self.soft)
 
     def _signed(self, candidate: Candidate) -> Tensor:

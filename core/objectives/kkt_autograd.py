@@ -35,6 +35,8 @@ MOST_NUMBERS = 2**25  # of per-sample gradients at a time
 class KKTAutograd:
     """Objective on `TrainedWeights` in the place of `core.objectives.kkt.KKTStationarity`, with the same options."""
 
+    recordable = False  # any module: nothing is known of what it does
+
     def __init__(self, observation: TrainedWeights, *, compute: Compute, residual: str = "relative",
                  layers: list[str] | None = None, margin: str = "hard") -> None:
         network = observation.network

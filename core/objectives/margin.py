@@ -13,7 +13,6 @@ Logits are [..., C], labels [...] in 0 … C-1.
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 
 def hard_margin(logits: Tensor, labels: Tensor) -> Tensor:
@@ -29,18 +28,17 @@ def soft_margin(logits: Tensor, labels: Tensor) -> Tensor:
 def hard_direction(logits: Tensor, labels: Tensor) -> Tensor:
     """[..., C]; of tied outputs the first counts."""
     rival = _others(logits, labels).argmax(-1)
-    classes = logits.shape[-1]
-    return (one_hot(labels, classes) - one_hot(rival, classes)).to(logits)
+    return _one_hot(labels, logits) - _one_hot(rival, logits)
 
 
 def soft_direction(logits: Tensor, labels: Tensor) -> Tensor:
     """[..., C]; 1 at the label, and -1 shared out among the others."""
-    return one_hot(labels, logits.shape[-1]).to(logits) - _others(logits, labels).softmax(-1)
+    return _one_hot(labels, logits) - _others(logits, labels).softmax(-1)
 
 
 def soft_direction_pull_back(direction: Tensor, labels: Tensor, gradient: Tensor) -> Tensor:
     """From the slope [..., C] with respect to `soft_direction` to that with respect to the logits."""
-    share = one_hot(labels, direction.shape[-1]).to(direction) - direction  # the softmax, 0 at the label
+    share = _one_hot(labels, direction) - direction  # the softmax, 0 at the label
     return share * ((share * gradient).sum(-1, keepdim=True) - gradient)
 
 
@@ -50,5 +48,13 @@ def _own(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _others(logits: Tensor, labels: Tensor) -> Tensor:
     """The logits with -infinity at the label."""
-    classes = torch.arange(logits.shape[-1], device=logits.device)
-    return logits.masked_fill(classes == labels[..., None], float("-inf"))
+    return logits.masked_fill(_is_class(labels, logits), float("-inf"))
+
+
+def _one_hot(labels: Tensor, like: Tensor) -> Tensor:
+    """[..., C]. torch's own looks at the labels, for which a GPU would have to be waited for."""
+    return _is_class(labels, like).to(like)
+
+
+def _is_class(labels: Tensor, like: Tensor) -> Tensor:
+    return torch.arange(like.shape[-1], device=like.device) == labels[..., None]

@@ -24,6 +24,7 @@ class NaiveConfidence:
     """Objective on `TrainedWeights` in the place of `core.objectives.kkt.KKTStationarity`."""
 
     homogeneous = True  # it assumes nothing of the network
+    recordable = True
 
     def __init__(self, observation: TrainedWeights, *, compute: Compute) -> None:
         self.surrogate = Surrogate(copy.deepcopy(observation.network).to(dtype=compute.dtype).to(device=compute.device))
@@ -33,9 +34,9 @@ class NaiveConfidence:
     def input_mean(self) -> Tensor:
         return self.surrogate.network.input_mean
 
-    def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
+    def evaluate(self, candidate: Candidate, *, relu_alpha: float | Tensor) -> Evaluation:
         features = self.surrogate.features(candidate.x, relu_alpha=relu_alpha)
-        share = self._share(candidate).to(candidate.x)
+        share = self._share(candidate)
         value = -(share * self._logits(features.inputs[-1])).sum(-1)
         # d f / d h of the last layer is its weight; the gates below are the surrogate's
         last = len(self.surrogate.weights) - 1
@@ -49,7 +50,7 @@ class NaiveConfidence:
     def margins(self, candidate: Candidate) -> Tensor:
         """y_i f(x_i), [R, N] float64 on the CPU."""
         features = self.surrogate.features(candidate.x, relu_alpha=EXACT)
-        return self._logits(features.inputs[-1]).cpu().double() * _signs(candidate)
+        return self._logits(features.inputs[-1]).cpu().double() * _signs(candidate).cpu().double()
 
     def importance(self, candidate: Candidate) -> Tensor:
         """How sure the network is of each candidate: [R, N]."""
@@ -71,11 +72,11 @@ class NaiveConfidence:
         return torch.nn.functional.linear(h, self.surrogate.weights[-1], self.surrogate.biases[-1])[..., 0]
 
     def _share(self, candidate: Candidate) -> Tensor:
-        """y_i / (candidates of that class), [R, N] float64 on the CPU: a mean over each class."""
+        """y_i / (candidates of that class), [R, N] where the objective computes: a mean over each class."""
         signs = _signs(candidate)
         counts = (signs[..., :, None] == signs[..., None, :]).sum(-1)
         return signs / counts
 
 
 def _signs(candidate: Candidate) -> Tensor:
-    return candidate.labels.cpu().double() * 2 - 1
+    return (candidate.labels * 2 - 1).to(candidate.x)

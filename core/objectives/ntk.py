@@ -54,6 +54,8 @@ class _Right:
 class NTKStationarity:
     """Objective on an update for N samples; raises `InputError` where nothing can be explained."""
 
+    recordable = True
+
     def __init__(self, observation: AdapterDelta | WeightDelta, *, samples: int, whitening: float, compute: Compute,
                  features: str = "base") -> None:
         networks = [observation.network]
@@ -90,7 +92,7 @@ class NTKStationarity:
     def input_mean(self) -> Tensor:
         return self.surrogate.network.input_mean
 
-    def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
+    def evaluate(self, candidate: Candidate, *, relu_alpha: float | Tensor) -> Evaluation:
         features = self._features(candidate, relu_alpha)
         k = signed(candidate)
         terms: dict[str, Tensor] = {}
@@ -148,7 +150,7 @@ class NTKStationarity:
         seen = torch.linalg.lstsq(A, V, driver="gelsd").solution
         return torch.linalg.qr(seen)[0], Wh[rank:].T
 
-    def _features(self, candidate: Candidate, relu_alpha: float) -> list[SurrogateFeatures]:
+    def _features(self, candidate: Candidate, relu_alpha: float | Tensor) -> list[SurrogateFeatures]:
         return [surrogate.features(candidate.x, relu_alpha=relu_alpha) for surrogate in self.surrogates]
 
     def _factors(self, level: int, features: list[SurrogateFeatures], k: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -21,12 +21,15 @@ class Evaluation:
 class Objective(Protocol):
     """How badly a candidate explains an observation: 0 is perfect, 1 is what an empty candidate scores."""
 
+    recordable: bool  # `evaluate` is the same kernels whatever the values, and never waits for the device
+
     @property
     def input_mean(self) -> Tensor:
         """What the network subtracts from an image, [C, H, W], where the objective computes."""
 
-    def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
-        """Value and gradients with the ModifiedReLU surrogate of sharpness `relu_alpha`."""
+    def evaluate(self, candidate: Candidate, *, relu_alpha: float | Tensor) -> Evaluation:
+        """Value and gradients with the ModifiedReLU surrogate of sharpness `relu_alpha`; as a tensor [] where a step is
+        recorded."""
 
     def residuals(self, candidate: Candidate) -> dict[str, Tensor]:
         """Exact ReLU, no surrogate: ``residual`` (the mean over layers) and each named part, [R] float64, CPU.

@@ -32,7 +32,7 @@ class SurrogateFeatures:
     preactivations: list[Tensor]  # z_l, [..., n_out] of each hidden layer
     gates: list[Tensor]     # d_l, [..., n_out] of each hidden layer
     spread: list[Tensor]    # W_{l+1}^T e_{l+1}, the signal before the gate
-    relu_alpha: float       # infinity is the exact ReLU
+    relu_alpha: float | Tensor  # infinity is the exact ReLU; a tensor [] is where a recorded step reads it anew
     turning: Tensor | None = None  # labels [...] where the top signal is a soft direction
 
 
@@ -50,18 +50,19 @@ class Surrogate:
             self.weights[0] = self.weights[0] @ basis
         self.biases = [None if layer.bias is None else layer.bias.detach() for layer in network.layers]
 
-    def features(self, x: Tensor, *, relu_alpha: float, labels: Tensor | None = None,
+    def features(self, x: Tensor, *, relu_alpha: float | Tensor, labels: Tensor | None = None,
                  soft: bool = False) -> SurrogateFeatures:
         """Features of images [..., C, H, W]; `relu_alpha` = inf gives the exact ReLU (off at the kink).
 
-        Of several outputs `labels` [...] and `soft` say along which direction; of one they mean nothing.
+        A tensor [] as `relu_alpha` must be finite. Of several outputs `labels` [...] and `soft` say along which
+        direction; of one they mean nothing.
         """
         centred = self.network.centre(x)
         inputs, preactivations, gates = [centred if self.basis is None else centred @ self.basis], [], []
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             z = torch.nn.functional.linear(inputs[-1], weight, bias)
             preactivations.append(z)
-            gates.append((z > 0).to(z) if relu_alpha == float("inf") else torch.sigmoid_(relu_alpha * z))
+            gates.append((z > 0).to(z) if is_exact(relu_alpha) else torch.sigmoid_(relu_alpha * z))
             inputs.append(torch.relu(z))
         several = self.network.outputs > 1
         signals, spread = [self._direction(inputs[-1], labels, soft) if several else
@@ -106,15 +107,20 @@ class Surrogate:
             if grad_input is not None:
                 grad_z = grad_input * gate if grad_z is None else torch.addcmul(grad_z, grad_input, gate)
             alpha = features.relu_alpha
-            if grad_gates[level] is not None and alpha != float("inf"):  # the exact ReLU's gate is flat
-                bend = torch.addcmul(gate, gate, gate, value=-1).mul_(grad_gates[level])  # d (1 - d), without alpha
-                grad_z = bend.mul_(alpha) if grad_z is None else grad_z.add_(bend, alpha=alpha)
+            if grad_gates[level] is not None and not is_exact(alpha):  # the exact ReLU's gate is flat
+                bend = torch.addcmul(gate, gate, gate, value=-1).mul_(grad_gates[level]).mul_(alpha)  # alpha d (1 - d)
+                grad_z = bend if grad_z is None else grad_z.add_(bend)
             grad_input = grad_inputs.get(level)
             if grad_z is not None:
                 grad_input = _add_product(grad_input, grad_z, self.weights[level])
         if grad_input is None:
             grad_input = torch.zeros_like(features.inputs[0])
         return grad_input if self.basis is None else grad_input @ self.basis.T
+
+
+def is_exact(relu_alpha: float | Tensor) -> bool:
+    """Without the surrogate. A tensor is never asked: its value may be on a device, and is finite."""
+    return not isinstance(relu_alpha, Tensor) and relu_alpha == float("inf")
 
 
 def _add_product(present: Tensor | None, left: Tensor, right: Tensor) -> Tensor:

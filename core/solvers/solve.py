@@ -19,6 +19,7 @@ from core.priors.penalties import Penalty
 from core.solvers.initial import Start
 from core.solvers.protocol import FirstOrder, Reconstruction, Status
 from core.solvers.search_space import SearchSpace
+from core.solvers.slope import Slope, SlopeOf
 
 CHECKPOINT_SECONDS = 5.0
 HALVE_AT = (1 / 8, 1 / 4, 1 / 2)  # of the iterations: 16 restarts then cost as much as 5 to the end
@@ -74,16 +75,16 @@ class _Search:
         self.step, self.seconds, self.halvings = 0, 0.0, 0
         self.looked = -1  # the last step with a row of metrics
 
-    def advance(self, grad_x: Tensor, grad_log_lam: Tensor, plan: Plan) -> None:
+    def advance(self, slope: Slope, plan: Plan) -> None:
         rate = plan.rate(self.step)
-        self.coordinates = self.method.step(self.coordinates, self.space.pull_back(grad_x), self.state_x,
+        self.coordinates = self.method.step(self.coordinates, self.space.pull_back(slope.x), self.state_x,
                                             learning_rate=plan.lr_x * rate)
         lam = self.candidate.lam
         if not plan.fixed_lam and plan.lambda_space == "linear":
-            grad_lam = torch.where(lam == 0, 0.0, grad_log_lam / lam)  # d/dlam; an exact 0 waits for its momentum
+            grad_lam = torch.where(lam == 0, 0.0, slope.log_lam / lam)  # d/dlam; an exact 0 waits for its momentum
             lam = self.method.step(lam, grad_lam, self.state_lam, learning_rate=plan.lr_lam * rate)
         elif not plan.fixed_lam:
-            lam = self.method.step(lam.log(), grad_log_lam, self.state_lam, learning_rate=plan.lr_lam * rate).exp()
+            lam = self.method.step(lam.log(), slope.log_lam, self.state_lam, learning_rate=plan.lr_lam * rate).exp()
         self.candidate = replace(self.candidate, x=self.space.images(self.coordinates), lam=lam)
         self.step += 1
 
@@ -156,7 +157,7 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
     if (saved := monitor.load_checkpoint()) is not None:
         search.restore(*saved)
     earlier, began, saved_at = search.seconds, time.monotonic(), time.monotonic()
-    watch = _Watch(objective, plan, monitor)
+    watch, slope_of = _Watch(objective, plan, monitor), SlopeOf(objective, monitor)
     status = None
     while status is None:
         search.seconds = earlier + time.monotonic() - began
@@ -165,10 +166,10 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
             watch.plan = plan
         if search.halvings < plan.halvings(search.step):
             search.halve(objective.residuals(search.candidate)["residual"])
-        evaluation = objective.evaluate(search.candidate, relu_alpha=plan.relu_alpha(search.step))
+        slope = slope_of(search.candidate, penalties, relu_alpha=plan.relu_alpha(search.step))
         due = search.step % plan.record_every == 0 or search.step == plan.iterations
         if due and search.looked < search.step:
-            status = watch.look(search, evaluation, penalties)
+            status = watch.look(search, slope.evaluation, penalties)
         if search.step >= plan.iterations:
             status = status or Status.ITERATIONS
         elif monitor.should_stop():
@@ -177,9 +178,7 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
             status = Status.TIME_LIMIT
         if status is not None:
             break
-        slopes = _slopes(penalties, search.candidate)
-        search.advance(evaluation.grad_x + slopes["x"],
-                       evaluation.grad_log_lam + slopes["lam"] * search.candidate.lam, plan)  # d/dlog(lam)
+        search.advance(slope, plan)
         monitor.progress(search.step, plan.iterations)
         if time.monotonic() - saved_at > CHECKPOINT_SECONDS:
             saved_at = time.monotonic()
@@ -191,15 +190,6 @@ def solve(objective: Objective, penalties: list[Penalty], *, space: SearchSpace,
     ranked = torch.where(search.best_residual.isfinite(), search.best_residual, math.inf)
     dead = torch.nonzero(~search.alive).flatten().tolist()
     return Reconstruction(search.best, residuals, int(ranked.argmin()), status, search.step, search.seconds, dead)
-
-
-def _slopes(penalties: list[Penalty], candidate: Candidate) -> dict[str, Tensor | float]:
-    """Weighted sums of the penalties' gradients, by what they judge."""
-    slopes: dict[str, Tensor | float] = {"x": 0.0, "lam": 0.0}
-    for penalty in penalties:
-        if penalty.weight:
-            slopes[penalty.judges] += penalty.weight * penalty.evaluate(getattr(candidate, penalty.judges))[1]
-    return slopes
 
 
 def _save(search: _Search, monitor: Monitor) -> None:

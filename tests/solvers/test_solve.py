@@ -22,6 +22,8 @@ TARGET = torch.linspace(0.1, 0.9, 4).view(1, 1, 1, 2, 2)
 class Bowl:
     """Distance to a known image, and of lam to 1; NaN for restarts whose first pixel exceeds `poison`."""
 
+    recordable = False
+
     def __init__(self, poison: float = float("inf")) -> None:
         self.poison = poison
 
