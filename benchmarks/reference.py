@@ -4,18 +4,16 @@ Slow and obvious. Tests hold the hand-written gradients against it, `benchmarks.
 `benchmarks.kkt_step` time them against it.
 """
 
+import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from core.candidate import Candidate
-from core.compute import Compute
 from core.models.mlp import MLP
-from core.objectives.kkt_autograd import KKTAutograd
-from core.objectives.modified_relu import ModifiedReLU
-from core.threat.model import ThreatModel
-from core.threat.observation import AdapterDelta, TrainedWeights
+from core.objectives.modified_relu import ModifiedReLU, softened
+from core.threat.observation import AdapterDelta
 
 
 def ntk_value(observation: AdapterDelta, candidate: Candidate, *, samples: int, whitening: float,
@@ -59,23 +57,29 @@ def _relative(observed: Tensor, explained: Tensor, samples: int, whitening: floa
     return (root(Q) @ (kept - explained) @ root(V)).square().sum() / (root(Q) @ kept @ root(V)).square().sum()
 
 
-def kkt_steps(network: MLP, start: Candidate, *, relu_alpha: float, residual: str, box_weight: float,
-              lambda_weight: float, min_lambda: float, lr_x: float,
-              lr_lam: float) -> tuple[Callable[[], None], Callable[[], Candidate]]:
-    """The attack of Haim et al. 2022 in float64 with the general objective and torch's Adam: a function that takes one
-    step, and one that reads off where the search has come to. Both penalties are means over candidates."""
-    objective = KKTAutograd(TrainedWeights(network, ThreatModel()), residual=residual,
-                            compute=Compute(start.x.device, torch.float64))
+def kkt_steps(network: MLP, start: Candidate, *, relu_alpha: float, box_weight: float, lambda_weight: float,
+              min_lambda: float, lr_x: float, lr_lam: float) -> tuple[Callable[[], None], Callable[[], Candidate]]:
+    """The attack of Haim et al. 2022 in float64, as its authors' code takes a step: the sum of the samples' gradients
+    with a graph, and ``loss.backward()`` through it, which fills the gradients of the weights as well. With torch's
+    Adam, and both penalties as means over candidates. A function that takes one step, and one that reads off where the
+    search has come to."""
+    network = copy.deepcopy(network).requires_grad_()
     x, log_lam = start.x.clone().requires_grad_(), start.lam.log().requires_grad_()
     optimizer = torch.optim.Adam([{"params": [x], "lr": lr_x}, {"params": [log_lam], "lr": lr_lam}], eps=1e-12)
+    parameters = list(network.parameters())
 
     def step() -> None:
-        at = objective.evaluate(Candidate(x.detach(), start.labels, log_lam.detach().exp()), relu_alpha=relu_alpha)
-        box = torch.relu(x - 1).square() + torch.relu(-x).square()
-        shortfall = torch.relu(min_lambda - log_lam.exp()).square()
-        penalties = (box_weight * box.sum((2, 3, 4)).mean(1) + lambda_weight * shortfall.mean(1)).sum()
-        grad_x, grad_log_lam = torch.autograd.grad(penalties, [x, log_lam])
-        x.grad, log_lam.grad = at.grad_x + grad_x, at.grad_log_lam + grad_log_lam
+        optimizer.zero_grad()
+        for images, labels, logs in zip(x, start.labels, log_lam, strict=True):
+            lam = logs.exp()
+            with softened(relu_alpha):
+                total = (torch.where(labels > 0, lam, -lam) / len(lam) * network(images)).sum()
+            explained = torch.autograd.grad(total, parameters, create_graph=True)
+            loss = sum((parameter.detach() - part).square().sum()
+                       for parameter, part in zip(parameters, explained, strict=True))
+            box = torch.relu(images - 1).square() + torch.relu(-images).square()
+            shortfall = torch.relu(min_lambda - lam).square()
+            (loss + box_weight * box.sum((1, 2, 3)).mean() + lambda_weight * shortfall.mean()).backward()
         optimizer.step()
 
     return step, lambda: Candidate(x.detach(), start.labels, log_lam.detach().exp())

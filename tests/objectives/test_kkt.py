@@ -93,8 +93,8 @@ def test_both_forms_of_a_layer_give_the_same(tiny_network, candidate, monkeypatc
 def test_steps_are_those_of_the_plain_attack(tiny_network, candidate):
     """What `benchmarks.kkt_step` compares: objective, penalties and Adam, from the same start to the same place."""
     candidate = replace(candidate, x=candidate.x * 1.4 - 0.2)  # some pixels outside the box, some lam below 0.1
-    step, reached = kkt_steps(tiny_network, candidate, relu_alpha=20.0, residual="published", box_weight=1.0,
-                              lambda_weight=5.0, min_lambda=0.1, lr_x=0.01, lr_lam=0.02)
+    step, reached = kkt_steps(tiny_network, candidate, relu_alpha=20.0, box_weight=1.0, lambda_weight=5.0,
+                              min_lambda=0.1, lr_x=0.01, lr_lam=0.02)
     for _ in range(3):
         step()
     space = pixels(tiny_network.input_mean)
