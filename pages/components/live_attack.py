@@ -17,6 +17,7 @@ from pages.components.plane import attacked_plane
 from pages.components.reading import metrics, outcome, pictures, referred
 from pages.components.runs import plain
 from pages.components.tuning import tuning
+from pages.components.why import why
 
 MOST_RESTART_IMAGES = 120
 
@@ -33,6 +34,8 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
         _reasons(victim)
     with st.container():
         limits("What limits this reconstruction", report)
+    with st.container():
+        why(run, config, report, victim)
     with st.container():
         attack_anatomy(run, report, victim)
     with st.container():

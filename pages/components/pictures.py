@@ -20,9 +20,12 @@ def tile_size(count: int) -> int:
     return next((size for most, size in ((2, 168), (3, 140), (10, 112), (40, 84)) if count <= most), 56)
 
 
+def data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
 def img(png: bytes, alt: str, size: int) -> str:
-    data = base64.b64encode(png).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}" width="{size}" height="{size}">'
+    return f'<img src="{data_uri(png)}" alt="{escape(alt)}" width="{size}" height="{size}">'
 
 
 def missing(size: int) -> str:

@@ -73,10 +73,11 @@ def _gate_rows(path: str, stamp: int, prefix: str) -> dict[str, Any]:
 
 
 def referred(run: Run, field: str) -> Run | None:
-    """The run that a config field names (``base``, ``finetune``); None for a file or a deleted run."""
-    value = getattr(run.config(), field, "")
+    """The run that a config field names (``base``, ``finetune``) or in whose folder the file is that it names
+    (``checkpoint``); None for any other file and for a deleted run."""
+    value = getattr(run.config(), field, "") or ""
     try:
-        found = RunStore(run.path.parent).get(value)
+        found = Run(Path(value).parent) if Path(value).is_file() else RunStore(run.path.parent).get(value)
         found.config()
         return found
     except InputError:

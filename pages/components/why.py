@@ -1,0 +1,49 @@
+"""Why did it fail? One panel for an attack: each known reason, its verdict and the number behind it."""
+
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from core.diagnostics.why import CLEAR, FAILED, SUSPECT, UNKNOWN, Reason, headline, missed, reasons, sample_rows
+from core.runs.config import AttackConfig
+from core.runs.directory import Run
+from pages.components.pictures import data_uri
+from pages.components.reading import outcome, pictures, referred
+
+WORDS = {FAILED: ("✕", "stands in the way"), SUSPECT: ("!", "may stand in the way"), CLEAR: ("✓", "ruled out"),
+         UNKNOWN: ("?", "not known")}
+FORMATS = {"SSIM": "%.2f", "coefficient / largest": "%.2g", "feature cosine": "%.4f", "wrong gates": "percent"}
+
+
+def why(run: Run, config: AttackConfig, report: dict[str, Any] | None, victim: Run | None) -> None:
+    """Nothing before the attack has ended."""
+    if not report:
+        return
+    facts = outcome(victim) if victim else None
+    origin = referred(victim, "base") if victim else referred(run, "checkpoint")
+    lost = missed(report)
+    complete = bool(report.get("score")) and not lost
+    found = reasons(config, report, victim=facts, base=outcome(origin) if origin else None)
+    with st.expander("Why it worked" if complete else "Why did it fail?" if lost else "What may stand in the way",
+                     icon=":material/troubleshoot:", expanded=bool(lost), key=f"why-{run.id}"):
+        st.markdown(f"**{headline(report)}** Each known reason, checked on this run; the truth is used here, after the "
+                    "attack, and never by it.")
+        st.html('<table class="ai-why"><thead><tr><th>Verdict</th><th>Reason</th><th>In this run</th><th>Evidence</th>'
+                '</tr></thead><tbody>' + "".join(map(_row, found)) + "</tbody></table>")
+        rows = sample_rows(report, facts)
+        if lost and rows:
+            truth = pictures(run.file("truth.png"))
+            for row, png in zip(rows, truth, strict=False):
+                row["picture"] = data_uri(png)
+            st.markdown("**Each target, and what could have kept it back**")
+            names = ["target", "picture", *(name for name in rows[0] if name not in ("target", "picture"))]
+            st.dataframe(rows, hide_index=True, alt="One row for each target with its score and diagnostics",
+                         column_order=names, column_config={"picture": st.column_config.ImageColumn("truth"), **{
+                             name: st.column_config.NumberColumn(format=shown) for name, shown in FORMATS.items()}})
+
+
+def _row(reason: Reason) -> str:
+    mark, words = WORDS[reason.verdict]
+    return (f'<tr class="ai-{reason.verdict}"><td><b aria-hidden="true">{mark}</b> {words}</td><th scope="row">'
+            f"{escape(reason.name)}</th><td>{escape(reason.text)}</td><td>{escape(reason.evidence)}</td></tr>")
