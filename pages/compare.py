@@ -7,16 +7,18 @@ import streamlit as st
 from core.errors import InputError
 from core.runs.config import RunConfig
 from core.runs.directory import Run
-from core.runs.store import RunStore
-from core.viz.compare import config_difference
+from core.runs.store import RunStore, referred
+from core.viz.compare import config_difference, result_row
 from core.viz.panels import compared_panels
-from core.viz.text import counted, duration, fixed, number, percent
+from core.viz.text import counted, fixed, number
+from core.viz.titles import title, unique_titles
 from pages.components.charts import grid
+from pages.components.export import report_button
 from pages.components.knobs import knobs, typed
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run
 from pages.components.pictures import final_pairs, pairs, strip
-from pages.components.reading import metrics, outcome, pictures, referred
-from pages.components.runs import badge, caption, parent, plain, title, unique_titles
+from pages.components.reading import metrics, outcome, pictures
+from pages.components.runs import badge, caption, parent, plain
 
 KINDS = ("attack", "finetune", "pretrain")
 FOREWORD = {"attack": "The pictures of each run, matched one to one with the truth.",
@@ -101,31 +103,6 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
                 st.metric("Relative residual", number(run.status().summary.get("residual")))
 
 
-def table(kind: str, names: dict[Run, str]) -> list[dict[str, str]]:
-    """One row a run, numbers with sensible digits."""
-    rows = []
-    for run, name in names.items():
-        status, report = run.status(), outcome(run) or {}
-        row = {"run": name, "state": status.state}
-        if kind == "attack":
-            score: dict[str, Any] = report.get("score") or {}
-            row |= {"mean SSIM": fixed(score.get("mean_ssim")), "targets": number(score.get("targets")),
-                    "PSNR (dB)": fixed(score.get("mean_psnr"), 1), "relative residual": number(
-                        status.summary.get("residual")), "threat": run.config().threat,
-                    "chosen by": str(score.get("selected_by", "–"))}
-        elif kind == "finetune":
-            last = (metrics(run) or [{}])[-1]
-            row |= {"loss": number(last.get("loss")), "above the floor": number(status.summary.get("visible")),
-                    "feature cosine": fixed(last.get("feature_cosine_mean"), 4),
-                    "weight change": number(last.get("weight_change"))}
-        else:
-            row |= {"ln loss": number(report.get("log_loss")), "training error": percent(report.get("train_error")),
-                    "KKT residual": number(report.get("kkt_residual")), "data from": str(
-                        report.get("data_source", "–"))}
-        rows.append(row | {"steps": number(status.step), "time": duration(status.seconds)})
-    return rows
-
-
 def difference_rows(names: dict[Run, str]) -> list[dict[str, str]]:
     configs: list[RunConfig] = [run.config() for run in names]
     labels = {knob.name: knob.label for knob in knobs(configs[0].kind)}
@@ -155,12 +132,14 @@ def compare() -> None:
             st.page_link(entry.script, label=f"Go to {entry.title}", icon=entry.icon)
         return
     names = unique_titles(runs)
+    report_button(runs, key="report-compare")
     if kind != "pretrain":
         st.subheader("Pictures", anchor=False)
         st.caption(FOREWORD[kind])
         show_pictures(kind, names)
     st.subheader("Numbers", anchor=False)
-    st.dataframe(table(kind, names), hide_index=True, height="content", alt="One row of results for each run")
+    st.dataframe([{"run": name, **result_row(run)} for run, name in names.items()], hide_index=True, height="content",
+                 alt="One row of results for each run")
     st.subheader("What differs", anchor=False)
     if rows := difference_rows(names):
         st.dataframe(rows, hide_index=True, height="content", alt="Knobs in which the runs differ")

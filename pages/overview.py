@@ -7,8 +7,9 @@ import streamlit as st
 from core.runs.directory import Run
 from core.runs.store import RunStore
 from core.viz.text import counted
+from core.viz.titles import title
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run
-from pages.components.runs import badge, card, fraction, own, plain, progress_text, title
+from pages.components.runs import badge, card, fraction, own, plain, progress_text
 
 REFRESH_SECONDS = 2.0
 RECENT = 9

@@ -1,4 +1,4 @@
-"""Commands that look at runs or manage them: list, show, stop, tune, export, cluster, demo."""
+"""Commands that look at runs or manage them: list, show, stop, tune, report, export, cluster, demo."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 from core.cli.launch import find_run
 from core.cli.options import parse_value, split_assignment
 from core.errors import InputError
+from core.files import write_atomic
 from core.runs.config import KINDS
 from core.runs.directory import Run
 from core.runs.store import RunStore
@@ -40,6 +41,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("run", metavar="RUN", help="run directory or id")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments", required=True)
     parser.set_defaults(command=tune)
+    parser = commands.add_parser("report", help="Write one run, or several side by side, as one HTML file.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="id or folder")
+    parser.add_argument("--out", required=True, metavar="FILE", help="an HTML file; nothing is overwritten")
+    parser.set_defaults(command=report)
     parser = commands.add_parser("export", help="Write a run, and the runs it builds on, into a zip file.")
     parser.add_argument("run", metavar="RUN", help="run directory or id")
     parser.add_argument("file", metavar="FILE.zip")
@@ -128,6 +133,22 @@ def export(args: argparse.Namespace) -> int:
     finally:
         partial.unlink(missing_ok=True)
     print(f"{target}: {', '.join(run.id for run in runs)}")
+    return 0
+
+
+def report(args: argparse.Namespace) -> int:
+    """Needs nothing to be opened but a browser."""
+    from core.report.report import report as written  # plotly is imported here alone
+
+    target = Path(args.out).expanduser()
+    if target.exists():
+        raise InputError(f"out: {target} exists already; name another file or delete it first.")
+    text = written([find_run(name) for name in args.runs])
+    try:
+        write_atomic(target, text.encode())
+    except OSError as error:
+        raise InputError(f"out: cannot write {target} ({error.strerror or error}); name another place.") from error
+    print(target)
     return 0
 
 

@@ -69,3 +69,15 @@ class RunStore:
 
 def _is_id(name: str) -> bool:
     return bool(name) and Path(name).name == name and not name.startswith(".")
+
+
+def referred(run: Run, field: str) -> Run | None:
+    """The run that a config field names (``base``, ``finetune``) or in whose folder the file is that it names
+    (``checkpoint``); None for any other file and for a deleted run."""
+    value = getattr(run.config(), field, "") or ""
+    try:
+        found = Run(Path(value).parent) if Path(value).is_file() else RunStore(run.path.parent).get(value)
+        found.config()
+        return found
+    except InputError:
+        return None

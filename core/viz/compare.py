@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.runs.config import RunConfig
+from core.runs.directory import Run
+from core.viz.text import duration, fixed, number, percent
 
 
 def config_difference(configs: Sequence[RunConfig]) -> dict[str, list[Any]]:
@@ -43,3 +45,24 @@ def scored_images(report: dict[str, Any] | None) -> list[dict[str, float | None]
         return []
     names = ("distance",) if "distance" in (report.get("score") or {}) else ("ssim", "psnr", "ncc")
     return [dict(zip(names, values, strict=True)) for values in zip(*(score[name] for name in names), strict=True)]
+
+
+def result_row(run: Run) -> dict[str, str]:
+    """What a run came to, under the names of columns, numbers with sensible digits."""
+    config, status = run.config(), run.status()
+    report = {} if status.active else run.report() or {}
+    row = {"state": status.state}
+    if config.kind == "attack":
+        score: dict[str, Any] = report.get("score") or {}
+        row |= {"mean SSIM": fixed(score.get("mean_ssim")), "targets": number(score.get("targets")),
+                "PSNR (dB)": fixed(score.get("mean_psnr"), 1), "relative residual": number(
+                    status.summary.get("residual")), "threat": report.get("threat", config.threat),
+                "chosen by": str(score.get("selected_by", "–"))}
+    elif config.kind == "finetune":
+        row |= {"loss": number(report.get("loss_after")), "above the floor": number(status.summary.get("visible")),
+                "feature cosine": fixed(report.get("feature_cosine_mean"), 4),
+                "weight change": number(report.get("weight_change"))}
+    elif config.kind == "pretrain":
+        row |= {"ln loss": number(report.get("log_loss")), "training error": percent(report.get("train_error")),
+                "KKT residual": number(report.get("kkt_residual")), "data from": str(report.get("data_source", "–"))}
+    return row | {"steps": number(status.step), "time": duration(status.seconds)}

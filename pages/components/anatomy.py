@@ -10,10 +10,10 @@ from core.viz.coefficients import coefficient_chart
 from core.viz.patterns import differing_gates, flipped_neurons, separated_patterns
 from core.viz.spectrum import spectrum_chart
 from core.viz.text import counted, percent
+from core.viz.titles import METHOD_NAMES
 from pages.components.charts import chart
 from pages.components.layout import chips
 from pages.components.reading import gate_rows, outcome
-from pages.components.runs import METHOD_NAMES
 
 
 def attack_anatomy(run: Run, report: dict[str, Any] | None, victim: Run | None) -> None:

@@ -14,7 +14,8 @@ from core.viz.series import Bars, Panel
 from core.viz.spectrum import Spectrum
 
 CONFIG = {"displaylogo": False, "displayModeBar": "hover",
-          "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+          "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+          "toImageButtonOptions": {"format": "svg"}}
 
 
 Chart = Panel | Bars | Spectrum | Coefficients | GatePicture | Plane

@@ -14,12 +14,12 @@ from core.runs.config import FinetuneConfig, parse_config
 from core.runs.directory import Run
 from core.runs.store import RunStore
 from core.viz.text import fixed
+from core.viz.titles import METHOD_NAMES
 from pages.components.form import live_knobs
 from pages.components.knobs import foreign_knobs
 from pages.components.layout import bullets
 from pages.components.reading import outcome
 from pages.components.references import Choice, choose_base, choose_victim
-from pages.components.runs import METHOD_NAMES
 
 FINETUNING = ("adaptation", "samples", "selection", "rank", "steps", "learning_rate", "optimizer", "adapter_dtype",
               "layers")

@@ -1,6 +1,5 @@
 """A run's own view: what is known of it now, refreshed while it is active."""
 
-import shlex
 from pathlib import Path
 
 import streamlit as st
@@ -8,9 +7,13 @@ import streamlit as st
 from core.errors import InputError
 from core.runs.config import RunConfig
 from core.runs.directory import Run, Status
+from core.runs.repeat import repeat_command
+from core.runs.store import referred
 from core.viz.compare import changed_knobs
 from core.viz.text import ago, duration, number
+from core.viz.titles import METHOD_NAMES, title
 from pages.components import actions
+from pages.components.export import exports
 from pages.components.knobs import knobs, typed
 from pages.components.layout import NAVIGATION, chips, open_run
 from pages.components.live_attack import attack_view
@@ -18,8 +21,8 @@ from pages.components.live_experiment import experiment_view
 from pages.components.live_finetune import finetune_view
 from pages.components.live_pretrain import pretrain_view
 from pages.components.live_search import search_view
-from pages.components.reading import data_source, outcome, referred
-from pages.components.runs import METHOD_NAMES, badge, ended_text, fraction, parent, plain, progress_text, title
+from pages.components.reading import data_source, outcome
+from pages.components.runs import badge, ended_text, fraction, parent, plain, progress_text
 
 REFRESH_SECONDS = 1.5
 VIEWS = {"pretrain": pretrain_view, "finetune": finetune_view, "attack": attack_view, "experiment": experiment_view,
@@ -123,17 +126,12 @@ def _details(run: Run, config: RunConfig) -> None:
         rows = [{"knob": knob.label, "value": typed(getattr(config, knob.name)) or "–", "name": knob.name,
                  "": "changed" if knob.name in changed else ""} for knob in knobs(config.kind)]
         st.caption(f"Run `{run.id}`. The command that repeats it:")
-        st.code(command(run, config), language="bash", wrap_lines=True)
+        st.code(repeat_command(run), language="bash", wrap_lines=True)
         st.dataframe(rows, hide_index=True, height="content", alt="Every knob of this run and its value")
+    with st.expander("Export", icon=":material/download:", key=f"export-{run.id}"):
+        exports(run)
     with st.expander("Log", icon=":material/article:", key=f"log-{run.id}"):
         st.code(run.log_tail() or "The log is empty.", language=None, wrap_lines=True)
         if environment := run.environment():
             st.caption("Environment")
             st.json(environment, expanded=False)
-
-
-def command(run: Run, config: RunConfig) -> str:
-    """An attack needs a folder of its own to write to, and the changes that people made while it ran."""
-    out = " --out attack-again" if config.kind == "attack" else ""
-    changes = f" --changes {','.join(map(str, run.changes()))}" if run.live_changes() else ""
-    return f"python -m core {config.kind} --config {shlex.quote(str(run.file('config.json')))}{changes}{out}"

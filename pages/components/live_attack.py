@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.runs.config import AttackConfig
 from core.runs.directory import Run, Status
+from core.runs.store import referred
 from core.viz.panels import attack_panels, cosine_panel, flips_panel, marked
 from core.viz.text import counted, fixed, number
 from pages.components.anatomy import attack_anatomy
@@ -14,7 +15,7 @@ from pages.components.charts import chart, grid
 from pages.components.layout import limits
 from pages.components.pictures import final_pairs, pairs, strip
 from pages.components.plane import attacked_plane
-from pages.components.reading import metrics, outcome, pictures, referred
+from pages.components.reading import metrics, outcome, pictures
 from pages.components.runs import plain
 from pages.components.tuning import tuning
 from pages.components.why import why

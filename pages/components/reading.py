@@ -6,9 +6,8 @@ from typing import Any
 import streamlit as st
 
 from core.data.kinds import DEFAULT, KINDS
-from core.errors import InputError
 from core.runs.directory import Run
-from core.runs.store import RunStore
+from core.runs.store import referred
 from core.viz.images import tiles
 from core.viz.patterns import read_rows
 from core.viz.series import Row
@@ -70,18 +69,6 @@ def gate_rows(path: Path, prefix: str) -> dict[str, Any]:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _gate_rows(path: str, stamp: int, prefix: str) -> dict[str, Any]:
     return read_rows(Path(path), prefix)
-
-
-def referred(run: Run, field: str) -> Run | None:
-    """The run that a config field names (``base``, ``finetune``) or in whose folder the file is that it names
-    (``checkpoint``); None for any other file and for a deleted run."""
-    value = getattr(run.config(), field, "") or ""
-    try:
-        found = Run(Path(value).parent) if Path(value).is_file() else RunStore(run.path.parent).get(value)
-        found.config()
-        return found
-    except InputError:
-        return None
 
 
 def data_source(run: Run) -> str:

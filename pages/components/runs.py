@@ -2,20 +2,19 @@
 
 import base64
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
 from core.data.kinds import KINDS
 from core.errors import InputError
-from core.experiments.presets import PRESETS
-from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig, SearchConfig
+from core.runs.config import RunConfig
 from core.runs.directory import Run, Status
 from core.viz.compare import in_order_of_truth
 from core.viz.series import Series, scalar
 from core.viz.sparkline import sparkline_svg
 from core.viz.text import ago, clock, counted, duration, fixed, number
+from core.viz.titles import title
 from pages.components.layout import NAVIGATION, open_run
 from pages.components.pictures import img, missing
 from pages.components.reading import metrics, pictures
@@ -26,36 +25,12 @@ STATES = {  # state: (icon, colour)
     "failed": (":material/error:", "red"), "interrupted": (":material/power_off:", "orange"),
     "done": (":material/check_circle:", "green"),
 }
-METHOD_NAMES = {"auto": "Auto", "ntk": "NTK", "kkt": "KKT", "algebraic": "Algebraic"}
 MOST_THUMBNAILS = {"finetune": 4, "attack": 2}  # an attack shows pairs
 
 
 def badge(status: Status) -> None:
     icon, colour = STATES[status.state]
     st.badge(status.state, icon=icon, color=colour)
-
-
-def title(config: RunConfig, status: Status | None = None) -> str:
-    """The run's own name, or one made of what it does; `status` tells which method auto took."""
-    if config.name:
-        return config.name
-    if isinstance(config, FinetuneConfig):
-        count = len(config.indices) if config.indices else config.samples
-        how = f"rank {config.rank}" if config.adaptation == "lora" else "all weights"
-        return f"N = {count}, {how}, T = {config.steps}"
-    if isinstance(config, ExperimentConfig):
-        return f"{PRESETS[config.preset].title}, {config.size}"
-    if isinstance(config, SearchConfig):
-        oracle = ", oracle" if config.objective == "ssim" else ""
-        return f"{METHOD_NAMES[config.method]}, {counted(len(config.knobs), 'knob')}{oracle}"
-    if isinstance(config, AttackConfig) and not config.finetune:
-        return f"Attack on {Path(config.adapter or config.tuned or config.checkpoint).name}"
-    if isinstance(config, AttackConfig):
-        method = (status.summary.get("method") if status else None) or config.method
-        return f"{METHOD_NAMES.get(method, method)}, {config.threat}"
-    kind = "Convolutional base" if config.network == "conv" else "Base"
-    problem = KINDS[config.problem]
-    return f"{kind} {config.hidden} wide, {problem.counted(len(problem.classes) * config.samples_per_class)}"
 
 
 def own(runs: list[Run]) -> list[Run]:
@@ -75,14 +50,6 @@ def caption(run: Run) -> str:
     Streamlit sends this text back as the choice, so it must differ between runs and never change: no age, no state.
     """
     return f"{title(run.config())} · {clock(run.status().created)} · {run.id.rsplit('-', 1)[-1]}"
-
-
-def unique_titles(runs: list[Run]) -> dict[Run, str]:
-    """Titles for legends and columns; where two are alike, the end of the id tells them apart."""
-    plain = {run: title(run.config(), run.status()) for run in runs}
-    names = list(plain.values())
-    return {run: name if names.count(name) == 1 else f"{name} ({run.id.rsplit('-', 1)[-1]})"
-            for run, name in plain.items()}
 
 
 def facts(config: RunConfig, status: Status) -> list[str]:

@@ -8,8 +8,9 @@ import streamlit as st
 from core.diagnostics.why import CLEAR, FAILED, SUSPECT, UNKNOWN, Reason, headline, missed, reasons, sample_rows
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
+from core.runs.store import referred
 from pages.components.pictures import data_uri
-from pages.components.reading import outcome, pictures, referred
+from pages.components.reading import outcome, pictures
 
 WORDS = {FAILED: ("✕", "stands in the way"), SUSPECT: ("!", "may stand in the way"), CLEAR: ("✓", "ruled out"),
          UNKNOWN: ("?", "not known")}

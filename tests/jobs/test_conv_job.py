@@ -9,7 +9,7 @@ from core.models.checkpoint import load_checkpoint
 from core.models.conv import ConvNet
 from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig
 from core.runs.store import RunStore
-from pages.components.runs import title
+from core.viz.titles import title
 from tests.jobs.conftest import execute
 
 
