@@ -8,19 +8,25 @@ from core.errors import InputError
 from core.runs.config import RunConfig
 from core.runs.directory import Run
 from core.runs.store import RunStore, referred
-from core.viz.compare import config_difference, result_row
+from core.viz.compare import config_difference, in_order_of_truth, result_row, scored_images
+from core.viz.images import wipe
 from core.viz.panels import compared_panels
 from core.viz.text import counted, fixed, number
 from core.viz.titles import title, unique_titles
 from pages.components.charts import grid
 from pages.components.export import report_button
 from pages.components.knobs import knobs, typed
+from pages.components.landscape import landscape
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run
 from pages.components.pictures import final_pairs, pairs, strip
 from pages.components.reading import metrics, outcome, pictures
 from pages.components.runs import badge, caption, parent, plain
 
 KINDS = ("attack", "finetune", "pretrain")
+VIEWS = ("Side by side", "All attacks")
+ORDERS = {"": "as drawn", "ssim": "SSIM, best first", "psnr": "PSNR, best first", "ncc": "NCC, best first"}
+ALONG = {"step": "Step", "seconds": "Time"}
+SCALES = {"own": "Its own", "log": "Log", "linear": "Linear"}
 FOREWORD = {"attack": "The pictures of each run, matched one to one with the truth.",
             "finetune": "The private samples of each run.", "pretrain": ""}
 
@@ -75,6 +81,13 @@ def _readable(store: RunStore, names: list[str]) -> list[Run]:
 
 
 def show_pictures(kind: str, names: dict[Run, str]) -> None:
+    sort, differences = "", False
+    if kind == "attack":
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            sort = st.selectbox("Order of the targets", list(ORDERS), key="compare-order", persist_state="session",
+                                format_func=ORDERS.__getitem__, width=260)
+            differences = st.toggle("Difference images", key="compare-differences", persist_state="session",
+                                    help="|truth - reconstruction|: black where they agree.")
     for run, name in names.items():
         with st.container(border=True):
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -90,7 +103,8 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
             left, right = st.columns([4, 1], vertical_alignment="center")
             with left:
                 if report:
-                    final_pairs(run, report, size=112 if report["samples"] <= 6 else None)
+                    final_pairs(run, report, size=112 if report["samples"] <= 6 else None, sort=sort,
+                                differences=differences)
                 elif taken := run.snapshots():
                     pairs([], pictures(taken[-1][1]), matched=False, found_name=f"step {taken[-1][0]:,}")
                 else:
@@ -101,6 +115,48 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
                     st.metric(f"Mean {'distance' if points else 'SSIM'}, all {counted(score['targets'], 'target')}",
                               fixed(score["mean_distance" if points else "mean_ssim"]))
                 st.metric("Relative residual", number(run.status().summary.get("residual")))
+
+
+def curves(kind: str, names: dict[Run, str]) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        by = st.segmented_control("Horizontal axis", list(ALONG), default="step", required=True, key="compare-by",
+                                  format_func=ALONG.__getitem__, persist_state="session")
+        scale = st.segmented_control("Vertical axis", list(SCALES), default="own", required=True, key="compare-scale",
+                                     format_func=SCALES.__getitem__, persist_state="session")
+        smoothing = st.slider("Smoothing", 0.0, 0.99, 0.0, 0.01, key="compare-smoothing", persist_state="session",
+                              width=280, help="Weight of what came before in a running mean; 0 shows the values as "
+                              "they are.")
+    panels = compared_panels(kind, {name: metrics(run) for run, name in names.items()}, by=by, smoothing=smoothing,
+                             log_y={"own": None, "log": True, "linear": False}[scale])
+    grid(panels, "-".join(["compare", by, scale, *(run.id for run in names)]))
+
+
+def slide(names: dict[Run, str]) -> None:
+    """One target, large: the first run's reconstruction wiped over its truth or over another run's."""
+    scored = {run: name for run, name in names.items() if scored_images(outcome(run))
+              and pictures(run.file("truth.png")) and not run.file("plane.json").exists()}
+    if not scored:
+        return
+    st.subheader("Before and after", anchor=False)
+    left, right = st.columns([2, 3], vertical_alignment="center")
+    with left:
+        run = st.selectbox("Reconstruction of", list(scored), format_func=scored.__getitem__, key="wipe-run")
+        truth = pictures(run.file("truth.png"))
+        others = {None: "its truth", **{other: name for other, name in scored.items() if other != run}}
+        under = st.selectbox("Over", list(others), format_func=others.__getitem__, key="wipe-under")
+        target = st.selectbox("Target", range(len(truth)), format_func=lambda index: str(index + 1), key="wipe-target")
+        share = st.slider("Shown of the reconstruction (%)", 0, 100, 50, key="wipe-share")
+    over = _found(run)[target]
+    below = truth[target] if under is None else (_found(under) + [None] * len(truth))[target]
+    with right:
+        if over is None or below is None:
+            st.caption("Nothing was found for this target.")
+        else:
+            strip([wipe(below, over, share / 100)], noun="reconstruction over what is below, target", size=336)
+
+
+def _found(run: Run) -> list[bytes | None]:
+    return in_order_of_truth(pictures(run.file("reconstruction.png")), outcome(run))
 
 
 def difference_rows(names: dict[Run, str]) -> list[dict[str, str]]:
@@ -121,6 +177,10 @@ def _named(run: Run, field: str, value: Any) -> str:
 def compare() -> None:
     inside_app("compare")
     heading("compare")
+    if st.segmented_control("View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params",
+                            label_visibility="collapsed") == VIEWS[1]:
+        landscape()
+        return
     kind, runs = choose()
     if len(runs) < 2:
         available = len(RunStore().list(kind=kind))
@@ -146,8 +206,9 @@ def compare() -> None:
     else:
         st.caption("Nothing: the configs are the same.")
     st.subheader("Curves", anchor=False)
-    grid(compared_panels(kind, {name: metrics(run) for run, name in names.items()}), "compare-" + "-".join(
-        run.id for run in runs))
+    curves(kind, names)
+    if kind == "attack":
+        slide(names)
 
 
 try:

@@ -54,6 +54,10 @@ def code(text: str) -> str:
     return f"<pre><code>{escape(text)}</code></pre>"
 
 
+def folded(title: str, content: str) -> str:
+    return f"<details><summary>{escape(title)}</summary>{content}</details>"
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The first column names the row; a cell that a row lacks is a dash."""
     if not rows:

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.diagnostics.why import headline, reasons
 from core.errors import InputError
-from core.report.html import bullets, charts, code, document, heading, paragraph, strip, table
+from core.report.html import bullets, charts, code, document, folded, heading, paragraph, strip, table
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
 from core.runs.repeat import repeat_command
@@ -129,7 +129,7 @@ def _repeat(run: Run, *, level: int = 2) -> list[str]:
     environment = run.environment()
     return [heading("Repeat it", level), code(repeat_command(run)),
             paragraph(f"Seed {config.seed}. Knobs that differ from their defaults:", quiet=True), table(changed),
-            code(json.dumps(environment, indent=1)) if environment else ""]
+            folded("Environment", code(json.dumps(environment, indent=1))) if environment else ""]
 
 
 def _typed(value: Any) -> str:

@@ -57,3 +57,22 @@ def tiles(png: bytes) -> list[bytes]:
         single.save(buffer, "PNG")
         singles.append(buffer.getvalue())
     return singles
+
+
+def difference(one: bytes, other: bytes) -> bytes:
+    """PNG of |one - other| for two PNG of the same size: black where they agree."""
+    first, second = (np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), np.int16) for png in (one, other))
+    return _png(np.abs(first - second).astype(np.uint8))
+
+
+def wipe(before: bytes, after: bytes, share: float) -> bytes:
+    """PNG of `before` with the left `share` of `after` laid over it, as wide as that is in whole pixels."""
+    under, over = (np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in (before, after))
+    edge = round(share * under.shape[1])
+    return _png(np.concatenate([over[:, :edge], under[:, edge:]], axis=1))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -153,11 +153,28 @@ COMPARED = {  # the curves that are worth laying over one another, by kind
 }
 
 
-def compared_panels(kind: str, runs: dict[str, Sequence[Row]]) -> list[Panel]:
-    """The same metric of several runs in one chart; `runs` maps the name shown to its rows."""
+def compared_panels(kind: str, runs: dict[str, Sequence[Row]], *, by: str = "step", smoothing: float = 0.0,
+                    log_y: bool | None = None) -> list[Panel]:
+    """The same metric of several runs in one chart; `runs` maps the name shown to its rows.
+
+    `by` "step" or "seconds". `smoothing` in [0, 1) is the weight of what came before in a running mean; `log_y` None
+    is each metric's own scale.
+    """
     panels = []
+    x_title = "computing time (s)" if by == "seconds" else "epoch" if kind == "pretrain" else "step"
     for key, (y_title, title) in COMPARED[kind].items():
-        log_y = key not in ("log_loss", "feature_cosine_mean")
-        series: list[Series] = [one for name, rows in runs.items() for one in scalar(rows, name, key, log_y=log_y)]
-        panels.append(Panel(key, title, "epoch" if kind == "pretrain" else "step", y_title, series, log_y=log_y))
+        log = key not in ("log_loss", "feature_cosine_mean") if log_y is None else log_y
+        series: list[Series] = [one for name, rows in runs.items()
+                                for one in scalar(_placed(rows, key, by, smoothing), name, key, log_y=log)]
+        panels.append(Panel(key, title, x_title, y_title, series, log_y=log))
     return panels
+
+
+def _placed(rows: Sequence[Row], key: str, by: str, smoothing: float) -> list[Row]:
+    """Rows of one metric alone, at the wanted place and smoothed."""
+    placed, mean = [], None
+    for row in rows:
+        if key in row and row[key] is not None and by in row:
+            mean = row[key] if mean is None else smoothing * mean + (1 - smoothing) * row[key]
+            placed.append({"step": row[by], key: mean})
+    return placed

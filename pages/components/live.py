@@ -21,6 +21,7 @@ from pages.components.live_experiment import experiment_view
 from pages.components.live_finetune import finetune_view
 from pages.components.live_pretrain import pretrain_view
 from pages.components.live_search import search_view
+from pages.components.notes import notes
 from pages.components.reading import data_source, outcome
 from pages.components.runs import badge, ended_text, fraction, parent, plain, progress_text
 
@@ -128,6 +129,8 @@ def _details(run: Run, config: RunConfig) -> None:
         st.caption(f"Run `{run.id}`. The command that repeats it:")
         st.code(repeat_command(run), language="bash", wrap_lines=True)
         st.dataframe(rows, hide_index=True, height="content", alt="Every knob of this run and its value")
+    with st.expander("Tags and note", icon=":material/sell:", key=f"notes-of-{run.id}"):
+        notes(run)
     with st.expander("Export", icon=":material/download:", key=f"export-{run.id}"):
         exports(run)
     with st.expander("Log", icon=":material/article:", key=f"log-{run.id}"):

@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.runs.directory import Run
 from core.viz.compare import in_order_of_truth, scored_images
+from core.viz.images import difference
 from core.viz.text import fixed
 from pages.components.reading import pictures
 
@@ -45,8 +46,10 @@ def strip(images: Sequence[bytes], *, noun: str, captions: Sequence[str] | None 
 
 
 def pairs(truth: Sequence[bytes], found: Sequence[bytes | None], *, size: int | None = None,
-          captions: Sequence[tuple[str, str]] | None = None, matched: bool, found_name: str = "reconstruction") -> None:
-    """Columns of truth above reconstruction; `captions` are (headline, small print) under each column.
+          captions: Sequence[tuple[str, str]] | None = None, matched: bool, found_name: str = "reconstruction",
+          more: dict[str, Sequence[bytes | None]] | None = None) -> None:
+    """Columns of truth above reconstruction; `captions` are (headline, small print) under each column, `more` are
+    further rows by name.
 
     Either row may be empty, and a reconstruction may be missing. The legend says which row the attack never saw.
     """
@@ -56,10 +59,11 @@ def pairs(truth: Sequence[bytes], found: Sequence[bytes | None], *, size: int | 
     truth_name, _, unseen = TRUTH.partition(", ")
     legend = [f'<div style="height:{size}px"><b>{truth_name}</b><small>{unseen}{order}</small></div>'] if truth else []
     legend += [f'<div style="height:{size}px"><b>{escape(found_name)}</b></div>'] if found else []
+    legend += [f'<div style="height:{size}px"><b>{escape(name)}</b></div>' for name in more or {}]
     figures = [f'<figure class="ai-legend">{"".join(legend)}</figure>']
     for index in range(count):
         rows = []
-        for images, name in ((truth, TRUTH), (found, found_name)):
+        for name, images in ((TRUTH, truth), (found_name, found), *(more or {}).items()):
             if index < len(images):
                 png = images[index]
                 rows.append(img(png, f"{name} {index + 1}", size) if png else missing(size))
@@ -70,8 +74,12 @@ def pairs(truth: Sequence[bytes], found: Sequence[bytes | None], *, size: int | 
     st.html(f'<div class="ai-strip">{"".join(figures)}</div>')
 
 
-def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None) -> bool:
-    """A finished attack's targets above what was found of each, with the scores; says whether there is a truth."""
+def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None, sort: str = "",
+                differences: bool = False) -> bool:
+    """A finished attack's targets above what was found of each, with the scores; says whether there is a truth.
+
+    `sort` is a score by which the columns are ordered, the best first; `differences` adds |truth - reconstruction|.
+    """
     truth = pictures(run.file("truth.png"))
     confidence = in_order_of_truth(report.get("confidence") or [], report)
     captions = []
@@ -83,6 +91,13 @@ def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None) ->
         belief = f" · confidence {fixed(sure)}" if sure is not None else ""
         captions.append((f"SSIM {fixed(score['ssim'])}", f"{fixed(score['psnr'], 1)} dB{belief}"))
     found = in_order_of_truth(pictures(run.file("reconstruction.png")), report)
-    pairs(truth, found, matched=bool(captions), captions=captions or [
-        (f"confidence {fixed(sure)}", "") for sure in confidence], size=size)
+    captions = captions or [(f"confidence {fixed(sure)}", "") for sure in confidence]
+    scores = scored_images(report)
+    if scores and sort in scores[0]:
+        order = sorted(range(len(scores)), key=lambda index: -(scores[index][sort] or 0.0))
+        truth, found, captions = ([row[index] for index in order if index < len(row)]
+                                  for row in (truth, found, captions))
+    more = {"difference": [difference(one, other) if other else None
+                           for one, other in zip(truth, found, strict=False)]} if differences and truth else None
+    pairs(truth, found, matched=bool(scores), captions=captions, size=size, more=more)
     return bool(truth)

@@ -7,6 +7,8 @@ import pytest
 import synthetic
 from seen import check, text
 
+from core.runs.directory import Run
+from core.runs.notes import Notes, read_notes
 from pages.components.runs import caption
 
 PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "search", "compare")
@@ -208,6 +210,38 @@ def test_compare_other_kinds(show, runs_root, kind):
     app = show("compare", runs=f"{first.id},{second.id}")
     assert len(app.dataframe) == 2
     assert str(next(iter(knob.values()))) in list(app.dataframe[1].value.iloc[0, 1:])
+
+
+def test_compare_shows_all_attacks_and_leads_to_one(show, laboratory):
+    app = show("compare", view="All attacks")
+    assert len(app.get("plotly_chart")) >= 1
+    assert app.dataframe[-1].value["run"].notna().all()
+    assert any("Compare side by side" in button.label for button in app.button)
+
+
+def test_all_attacks_says_what_to_do_when_there_are_none(show):
+    app = show("compare", view="All attacks")
+    assert "No attack has been scored yet" in app.info[0].value
+
+
+def test_compared_curves_wipe_and_differences(show, laboratory):
+    app = show("compare", runs="attack-20260101-120000-cccc,attack-20260101-130000-eeee")
+    assert not any("difference" in item.proto.body for item in app.get("html"))
+    app.toggle(key="compare-differences").set_value(True)
+    app.slider(key="compare-smoothing").set_value(0.9)
+    app.slider(key="wipe-share").set_value(100).run()
+    assert not app.exception
+    assert any("reconstruction over what is below" in item.proto.body for item in app.get("html"))
+    assert any("difference" in item.proto.body for item in app.get("html"))
+
+
+def test_tags_and_note_are_kept_with_the_run(show, laboratory):
+    app = show("attack", run="attack-20260101-120000-cccc")
+    app.text_input(key="tags-attack-20260101-120000-cccc").set_value("baseline, figure 3")
+    app.text_area(key="note-attack-20260101-120000-cccc").set_value("  it worked ")
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert not app.exception
+    assert read_notes(Run(laboratory / "attack-20260101-120000-cccc")) == Notes(("baseline", "figure 3"), "it worked")
 
 
 def test_compare_says_what_a_bad_link_lacks(show, laboratory):
