@@ -17,13 +17,13 @@ from pages.components.charts import grid
 from pages.components.export import report_button
 from pages.components.knobs import knobs, typed
 from pages.components.landscape import landscape
-from pages.components.layout import NAVIGATION, heading, inside_app, open_run
+from pages.components.layout import NAVIGATION, heading, inside_app, linked, open_run
 from pages.components.pictures import final_pairs, pairs, strip
 from pages.components.reading import metrics, outcome, pictures
 from pages.components.runs import badge, caption, parent, plain
 
 KINDS = ("attack", "finetune", "pretrain")
-VIEWS = ("Side by side", "All attacks")
+VIEWS = {"runs": "Side by side", "all": "All attacks"}
 ORDERS = {"": "as drawn", "ssim": "SSIM, best first", "psnr": "PSNR, best first", "ncc": "NCC, best first"}
 ALONG = {"step": "Step", "seconds": "Time"}
 SCALES = {"own": "Its own", "log": "Log", "linear": "Linear"}
@@ -119,10 +119,10 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
 
 def curves(kind: str, names: dict[Run, str]) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        by = st.segmented_control("Horizontal axis", list(ALONG), default="step", required=True, key="compare-by",
-                                  format_func=ALONG.__getitem__, persist_state="session")
-        scale = st.segmented_control("Vertical axis", list(SCALES), default="own", required=True, key="compare-scale",
-                                     format_func=SCALES.__getitem__, persist_state="session")
+        by = linked(st.segmented_control, "Horizontal axis", list(ALONG), key="by", required=True,
+                    format_func=ALONG.__getitem__)
+        scale = linked(st.segmented_control, "Vertical axis", list(SCALES), key="scale", required=True,
+                       format_func=SCALES.__getitem__)
         smoothing = st.slider("Smoothing", 0.0, 0.99, 0.0, 0.01, key="compare-smoothing", persist_state="session",
                               width=280, help="Weight of what came before in a running mean; 0 shows the values as "
                               "they are.")
@@ -177,8 +177,9 @@ def _named(run: Run, field: str, value: Any) -> str:
 def compare() -> None:
     inside_app("compare")
     heading("compare")
-    if st.segmented_control("View", VIEWS, default=VIEWS[0], required=True, key="view", bind="query-params",
-                            label_visibility="collapsed") == VIEWS[1]:
+    view = linked(st.segmented_control, "View", list(VIEWS), key="view", required=True, format_func=VIEWS.__getitem__,
+                  label_visibility="collapsed")
+    if view == "all":
         landscape()
         return
     kind, runs = choose()

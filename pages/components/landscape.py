@@ -9,7 +9,7 @@ from core.runs.store import RunStore
 from core.viz.landscape import AXES, SCORES, landscape_row, parallel, scatter
 from core.viz.text import counted
 from pages.components.charts import CONFIG
-from pages.components.layout import NAVIGATION
+from pages.components.layout import NAVIGATION, linked
 
 FILTERS = {"method": "Method", "threat": "Threat", "optimizer": "Fine-tuned with"}
 SHOWN = ["run", "mean_ssim", "recovered", "method", "threat", "rank", "samples", "steps", "restarts", "residual",
@@ -28,10 +28,8 @@ def landscape() -> None:
         return
     rows = _filtered(rows)
     left, right = st.columns(2)
-    score = left.selectbox("Score", list(SCORES), format_func=SCORES.__getitem__, key="landscape-score",
-                           persist_state="session")
-    over = right.selectbox("Over", list(AXES), format_func=lambda name: AXES[name][0], key="landscape-over",
-                           persist_state="session")
+    score = linked(left.selectbox, "Score", list(SCORES), key="score", format_func=SCORES.__getitem__)
+    over = linked(right.selectbox, "Over", list(AXES), key="over", format_func=lambda name: AXES[name][0])
     usable = sum(isinstance(row[over], int | float) for row in rows)
     heading = f"{SCORES[score]}, over {AXES[over][0]}"
     st.markdown(f"**{heading[0].upper()}{heading[1:]}**")

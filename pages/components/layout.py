@@ -1,6 +1,6 @@
 """The pages, and the pieces of chrome that they share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -62,6 +62,24 @@ def inside_app(page: str) -> None:
         navigation()
         st.switch_page(NAVIGATION[page].script, query_params=asked)
     st.query_params.from_dict(asked)
+
+
+def linked(widget: Callable[..., str], label: str, options: Sequence[str], *, key: str, **arguments: Any) -> str:
+    """A choice that the address holds, so that a link shows the same; the first option is the default and needs none.
+
+    Streamlit's own binding of a widget to the address refuses `inside_app`.
+    """
+    asked = st.query_params.get(key)
+    if asked in options and asked != st.session_state.get(f"link-{key}"):  # a new address, not an echo of the widget
+        st.session_state[key] = asked
+    st.session_state.setdefault(key, options[0])
+    chosen = widget(label, options, key=key, persist_state="session", **arguments)
+    st.session_state[f"link-{key}"] = chosen
+    if chosen == options[0]:
+        st.query_params.pop(key, None)
+    else:
+        st.query_params[key] = chosen
+    return chosen
 
 
 def heading(page: str, title: str = "") -> None:

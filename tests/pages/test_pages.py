@@ -213,14 +213,14 @@ def test_compare_other_kinds(show, runs_root, kind):
 
 
 def test_compare_shows_all_attacks_and_leads_to_one(show, laboratory):
-    app = show("compare", view="All attacks")
+    app = show("compare", view="all")
     assert len(app.get("plotly_chart")) >= 1
     assert app.dataframe[-1].value["run"].notna().all()
     assert any("Compare side by side" in button.label for button in app.button)
 
 
 def test_all_attacks_says_what_to_do_when_there_are_none(show):
-    app = show("compare", view="All attacks")
+    app = show("compare", view="all")
     assert "No attack has been scored yet" in app.info[0].value
 
 
