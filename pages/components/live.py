@@ -131,6 +131,8 @@ def _details(run: Run, config: RunConfig) -> None:
         st.dataframe(rows, hide_index=True, height="content", alt="Every knob of this run and its value")
     with st.expander("Tags and note", icon=":material/sell:", key=f"notes-of-{run.id}"):
         notes(run)
+        st.page_link(NAVIGATION["lessons"].script, label="Lessons on this run", icon=NAVIGATION["lessons"].icon,
+                     query_params={"run": run.id})
     with st.expander("Export", icon=":material/download:", key=f"export-{run.id}"):
         exports(run)
     with st.expander("Log", icon=":material/article:", key=f"log-{run.id}"):

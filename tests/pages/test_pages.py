@@ -7,11 +7,12 @@ import pytest
 import synthetic
 from seen import check, text
 
+from core.lessons.log import LessonLog
 from core.runs.directory import Run
 from core.runs.notes import Notes, read_notes
 from pages.components.runs import caption
 
-PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "search", "compare")
+PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "search", "compare", "lessons")
 MAKERS = {"pretrain": synthetic.pretrain, "finetune": synthetic.finetune, "attack": synthetic.attack}
 
 
@@ -248,3 +249,30 @@ def test_compare_says_what_a_bad_link_lacks(show, laboratory):
     app = show("compare", runs="attack-20260101-120000-cccc,gone")
     assert "there is no run 'gone'" in app.error[0].value
     assert len(app.multiselect[0].value) == 2  # the newest other attack joins the one that is there
+
+
+def test_a_lesson_is_written_found_edited_and_deleted(show, laboratory):
+    app = show("lessons", run="attack-20260101-120000-cccc")
+    app.text_area(key="new-0-worked").set_value("One step at full rank")
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert not app.exception
+    (lesson,) = LessonLog(laboratory).find()
+    assert (lesson.topic, lesson.worked, lesson.runs) == ("NTK", "One step at full rank",
+                                                          ("attack-20260101-120000-cccc",))
+    assert "One step at full rank" in text(app)
+    app.button(key=f"edit-{lesson.id}").click().run()
+    app.text_area(key=f"{lesson.id}-pitfall").set_value("Not with AdamW")
+    next(button for button in app.button if button.label == "Save").click().run()
+    (edited,) = LessonLog(laboratory).find()
+    assert (edited.id, edited.worked, edited.pitfall) == (lesson.id, lesson.worked, "Not with AdamW")
+    app.text_input(key="lesson-words").set_value("nothing like it").run()
+    assert "No lesson passes" in app.info[0].value
+    app.text_input(key="lesson-words").set_value("adamw").run()
+    app.button(key=f"delete-{lesson.id}").click().run()
+    assert LessonLog(laboratory).find() == []
+
+
+def test_an_empty_lesson_says_what_is_missing(show):
+    app = show("lessons")
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert "all four parts are empty" in app.error[0].value
