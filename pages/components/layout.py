@@ -39,6 +39,8 @@ NAVIGATION = {
                     "matters.", "search"),
     "compare": Entry("pages/compare.py", "Compare", ":material/compare:",
                      "Put runs side by side: pictures, scores, curves, and the knobs in which they differ."),
+    "evidence": Entry("pages/evidence.py", "Evidence", ":material/gavel:",
+                      "Claims of the field, each with the experiment that could overturn it, and our own verdict."),
     "lessons": Entry("pages/lessons.py", "Lessons", ":material/school:",
                      "What was realised, what worked and what did not, kept with the runs that showed it."),
 }

@@ -7,12 +7,13 @@ import pytest
 import synthetic
 from seen import check, text
 
+from core.evidence.claims import CLAIMS
 from core.lessons.log import LessonLog
 from core.runs.directory import Run
 from core.runs.notes import Notes, read_notes
 from pages.components.runs import caption
 
-PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "search", "compare", "lessons")
+PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "search", "compare", "evidence", "lessons")
 MAKERS = {"pretrain": synthetic.pretrain, "finetune": synthetic.finetune, "attack": synthetic.attack}
 
 
@@ -276,3 +277,20 @@ def test_an_empty_lesson_says_what_is_missing(show):
     app = show("lessons")
     next(button for button in app.button if button.label == "Save").click().run()
     assert "all four parts are empty" in app.error[0].value
+
+
+def test_evidence_judges_finished_experiments_and_names_what_is_missing(show, runs_root):
+    app = show("evidence")
+    assert all(button.disabled for button in app.button if button.key in ("test-rank", "test-compose"))  # no base
+    assert not app.button(key="test-surrogate").disabled  # pretrains its own
+    synthetic.pretrain(runs_root)
+    synthetic.experiment(runs_root)
+    synthetic.experiment(runs_root, "experiment-arms", preset="kkt-surrogate")
+    app = show("evidence")
+    states = dict(zip(app.dataframe[0].value["claim"], app.dataframe[0].value["state"], strict=True))
+    by_key = {claim.key: states[claim.text] for claim in CLAIMS}
+    assert by_key["features"] == "holds"
+    assert by_key["surrogate"] in ("holds", "does not hold", "mixed")
+    assert by_key["rank"] == by_key["restarts"] == "not tested yet"
+    assert not app.button(key="test-rank").disabled
+    assert len(app.get("plotly_chart")) == 3  # features and steps, from one experiment, and the surrogate

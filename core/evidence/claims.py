@@ -1,0 +1,136 @@
+"""Claims of the field, each with the experiment that can overturn it and the rule by which its rows are judged.
+
+A verdict comes from the rows of a finished experiment and from nothing else. Where seeds are paired, a claim holds when
+every seed agrees with it, and is mixed when only the mean does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from core.experiments.grid import count_runs, expand
+from core.experiments.presets import OWN, PRESETS
+from core.runs.config import ExperimentConfig
+from core.viz.text import fixed
+
+HOLDS, FAILS, MIXED = "holds", "does not hold", "mixed"
+FOUND = 0.4       # mean SSIM of a digit that is recognised
+STABLE = 0.99     # feature cosine
+NOTICEABLE = 0.03 # of mean SSIM: smaller differences are noise between seeds
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    verdict: str
+    text: str  # with the numbers
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`falsified` says what outcome would overturn it; `judge` gives None where the rows do not bear on it."""
+
+    key: str
+    text: str
+    source: str
+    preset: str
+    falsified: str
+    judge: Callable[[Sequence[Row]], Judgement | None]
+
+    @property
+    def needs_base(self) -> bool:
+        return not PRESETS[self.preset].arms
+
+    def config(self, base: str) -> dict[str, Any]:
+        """Of the small experiment that tests it."""
+        return {"kind": "experiment", "preset": self.preset, "size": "small", "base": base if self.needs_base else OWN}
+
+    def attacks(self) -> int:
+        return count_runs(expand(ExperimentConfig(**self.config("any"))))[1]
+
+
+def _features(rows: Sequence[Row]) -> Judgement | None:
+    first = [row for row in _done(rows) if row["steps"] == 1 and row["feature_cosine"] is not None]
+    if not first:
+        return None
+    least = min(row["feature_cosine"] for row in first)
+    return Judgement(HOLDS if least > STABLE else FAILS,
+                     f"Lowest mean feature cosine after one step: {fixed(least, 4)}, over {len(first)} fine-tunings.")
+
+
+def _falls_with(axis: str, *, sign: int) -> Callable[[Sequence[Row]], Judgement | None]:
+    """Mean SSIM at the smallest value of `axis` against the largest; `sign` +1: the claim is that it rises."""
+    def judge(rows: Sequence[Row]) -> Judgement | None:
+        usable = [row for row in _done(rows) if row["adaptation"] == "lora" and row["coefficients"] != "known"]
+        values = sorted({row[axis] for row in usable})
+        if len(values) < 2:
+            return None
+        low, high = (fmean(row["mean_ssim"] for row in usable if row[axis] == value)
+                     for value in (values[0], values[-1]))
+        change = sign * (high - low)
+        verdict = HOLDS if change > NOTICEABLE else FAILS if change < -NOTICEABLE else MIXED
+        return Judgement(verdict, f"Mean SSIM {fixed(low)} at {axis} {values[0]:,}, {fixed(high)} at {values[-1]:,}.")
+
+    return judge
+
+
+def _comes_back(rows: Sequence[Row]) -> Judgement | None:
+    usable = [row for row in _done(rows) if row["adaptation"] == "lora"]
+    if not usable:
+        return None
+    by_rank = {rank: fmean(row["mean_ssim"] for row in usable if row["rank"] == rank)
+               for rank in sorted({row["rank"] for row in usable})}
+    best = max(by_rank, key=by_rank.get)
+    return Judgement(HOLDS if by_rank[best] > FOUND else FAILS, "Mean SSIM of the private samples: " + ", ".join(
+        f"{fixed(value)} at rank {rank}" for rank, value in by_rank.items()) + ".")
+
+
+def _better(one: str, other: str) -> Callable[[Sequence[Row]], Judgement | None]:
+    """Whether arm `one` beats arm `other`, seed by seed."""
+    def judge(rows: Sequence[Row]) -> Judgement | None:
+        scores = {name: {row["seed"]: row["mean_ssim"] for row in _done(rows) if row["arm"] == name}
+                  for name in (one, other)}
+        seeds = sorted(scores[one].keys() & scores[other].keys())
+        if not seeds:
+            return None
+        gains = [scores[one][seed] - scores[other][seed] for seed in seeds]
+        mean = fmean(gains)
+        agree = all(gain > 0 for gain in gains)
+        verdict = (HOLDS if agree and mean > NOTICEABLE else MIXED if mean > NOTICEABLE else FAILS)
+        first, second = (fmean(scores[name][seed] for seed in seeds) for name in (one, other))
+        return Judgement(verdict, f"Mean SSIM {fixed(first)} with {one}, {fixed(second)} with {other}; the first is "
+                         f"better on {sum(gain > 0 for gain in gains)} of {len(gains)} seeds.")
+
+    return judge
+
+
+def _done(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row["state"] == "done" and row["mean_ssim"] is not None]
+
+
+CLAIMS = (  # the cheapest that could overturn the plan first
+    Claim("features", "Pretrained weights keep their NTK features: cosine above 0.99 after one step.",
+          "this laboratory", "ntk-steps",
+          "A cosine below 0.99 at T = 1: then no attack at the base sees what training saw.", _features),
+    Claim("steps", "The longer the fine-tuning, the less comes back.", "Loo et al. 2024", "ntk-steps",
+          "As much at T = 200 as at T = 1: then frozen features are not what limits the attack.",
+          _falls_with("steps", sign=-1)),
+    Claim("rank", "The higher the rank, the more comes back.", "this laboratory", "ntk-ranks",
+          "Rank 1 as good as rank 64: then the rank is no protection at all.", _falls_with("rank", sign=1)),
+    Claim("algebraic", "Exact algebra brings samples back below full rank.", "this laboratory; SPEAR (2024)",
+          "algebraic-ranks", "No rank above a mean SSIM of 0.4.", _comes_back),
+    Claim("surrogate", "ModifiedReLU is needed: with the exact ReLU's derivative the search fails.",
+          "Haim et al. 2022", "kkt-surrogate", "ReLU as good on every seed.",
+          _better("ModifiedReLU, α 5 to 500", "ReLU")),
+    Claim("lambda", "The multipliers need a learning rate of their own.", "Haim et al. 2022", "kkt-lambda-rate",
+          "The shared rate as good on every seed.", _better("λ × 0.1", "shared, 0.05")),
+    Claim("restarts", "More restarts find better images, chosen by the residual alone.", "this laboratory",
+          "kkt-restarts", "One restart as good as 16: then the residual is no guide, or the landscape has one basin.",
+          _better("16 restarts", "1 restart")),
+    Claim("count", "The number of candidates must match the number of samples.", "this laboratory", "kkt-candidates",
+          "Half as many candidates as good as the right number.", _better("1×", "told N/2")),
+    Claim("compose", "Compose and reconstruct: the KKT attack on W0 + BA shows the private samples.",
+          "this laboratory", "compose-rank", "No rank above a mean SSIM of 0.4.", _comes_back),
+)

@@ -1,0 +1,126 @@
+"""Evidence: claims, each with the experiment that could overturn it, its plot and our verdict."""
+
+from typing import Any
+
+import streamlit as st
+
+from core.errors import InputError
+from core.evidence.claims import CLAIMS, FAILS, HOLDS, MIXED, Claim, Judgement
+from core.experiments.presets import PRESETS
+from core.runs.directory import Run
+from core.runs.store import RunStore
+from core.viz.arms import HELP, arms_chart, arms_figure
+from core.viz.experiment_figures import scores_figure
+from core.viz.experiments import score_chart, scored
+from core.viz.text import counted, duration
+from pages.components.actions import launch
+from pages.components.charts import CONFIG
+from pages.components.layout import NAVIGATION, heading, inside_app, open_run
+from pages.components.reading import metrics
+from pages.components.runs import plain, progress_text
+
+VERDICTS = {HOLDS: (":material/check_circle:", "green"), FAILS: (":material/cancel:", "red"),
+            MIXED: (":material/help:", "orange")}
+
+
+def evidence() -> None:
+    inside_app("evidence")
+    heading("evidence")
+    store = RunStore()
+    experiments = store.list(kind="experiment")
+    states = {claim.key: _state(claim, experiments) for claim in CLAIMS}
+    _ladder(states)
+    st.subheader("The claims", anchor=False)
+    base = next((run for run in store.list(kind="pretrain") if _usable(run)), None)
+    for claim in CLAIMS:
+        _claim(claim, *states[claim.key], base)
+
+
+def _usable(run: Run) -> bool:
+    """A finished base that fine-tuning takes: fully connected, of one logit, of pictures."""
+    config = run.config()
+    return (run.status().state == "done" and config.network == "mlp"
+            and config.problem not in ("toy-2d", "mnist-digits"))
+
+
+def _state(claim: Claim, experiments: list[Run]) -> tuple[Run | None, list[dict[str, Any]], Judgement | None]:
+    """The newest experiment that bears on a claim: a judged one, else one that is under way."""
+    mine = [run for run in experiments if run.config().preset == claim.preset]
+    for run in mine:
+        rows = metrics(run)
+        if run.status().state == "done" and (judged := claim.judge(rows)):
+            return run, rows, judged
+    going = next((run for run in mine if run.status().active), None)
+    return going, metrics(going) if going else [], None
+
+
+def _ladder(states: dict[str, tuple[Run | None, list[dict[str, Any]], Judgement | None]]) -> None:
+    st.subheader("De-risk ladder", anchor=False)
+    st.caption("The cheapest experiment that could overturn the plan comes first: climb only while the rungs below "
+               "hold.")
+    rows = []
+    for rung, claim in enumerate(CLAIMS, 1):
+        run, _, judged = states[claim.key]
+        status = run.status() if run else None
+        cost = f"{counted(claim.attacks(), 'attack')}" + (
+            f", took {duration(status.seconds)}" if status and judged else "")
+        rows.append({"rung": rung, "claim": claim.text, "would be overturned by": claim.falsified, "cost": cost,
+                     "state": judged.verdict if judged else status.state if status else "not tested yet"})
+    st.dataframe(rows, hide_index=True, height="content", alt="One row for each claim, with its cost and state")
+
+
+def _claim(claim: Claim, run: Run | None, rows: list[dict[str, Any]], judged: Judgement | None,
+           base: Run | None) -> None:
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.markdown(f"**{claim.text}**", width="content")
+            if judged:
+                icon, colour = VERDICTS[judged.verdict]
+                st.badge(judged.verdict, icon=icon, color=colour)
+            else:
+                st.badge("not tested yet" if run is None else "under way", color="gray")
+        preset = PRESETS[claim.preset]
+        st.caption(f"Claimed by: {claim.source}. Setting: {preset.title}, small. {preset.note}")
+        if judged:
+            st.markdown(f"**Our verdict: {judged.verdict}.** {judged.text}")
+            _plot(claim, run, rows)
+        elif run:
+            st.progress(min(1.0, run.status().step / max(1, run.status().total)), text=progress_text(run.status()))
+        _actions(claim, run, base)
+
+
+def _plot(claim: Claim, run: Run, rows: list[dict[str, Any]]) -> None:
+    preset = PRESETS[claim.preset]
+    if preset.arms:
+        names = [arm.name for arm in preset.arms]
+        st.plotly_chart(arms_figure(arms_chart(rows, names), revision=run.id), key=f"{claim.key}-{run.id}",
+                        config=CONFIG, alt=f"Mean SSIM and targets above 0.4 by setting: {', '.join(names)}. {HELP}")
+    elif scored(rows):
+        chart = score_chart(rows, preset.x)
+        st.plotly_chart(scores_figure(chart, revision=run.id), key=f"{claim.key}-{run.id}", config=CONFIG,
+                        alt=f"{chart.title}: {chart.y_title} over {chart.x_title}. {chart.help}")
+
+
+def _actions(claim: Claim, run: Run | None, base: Run | None) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        missing = claim.needs_base and base is None
+        if st.button("Test it again" if run else "Test it", key=f"test-{claim.key}", icon=":material/play_arrow:",
+                     disabled=missing or bool(run and run.status().active),
+                     help=f"Runs {counted(claim.attacks(), 'attack')} one after another, on "
+                     + ("bases of its own." if not claim.needs_base else "the newest base.")):
+            try:
+                started = launch(claim.config(base.id if base else ""))
+                st.switch_page(NAVIGATION["experiment"].script, query_params={"run": started.id})
+            except InputError as error:
+                st.error(str(error), icon=":material/error:")
+        if missing:
+            st.page_link(NAVIGATION["pretrain"].script, label="Needs a finished base: pretrain one",
+                         icon=NAVIGATION["pretrain"].icon)
+        if run:
+            open_run("experiment", run.id, label=f"Open {plain(run.id)}")
+
+
+try:
+    evidence()
+except InputError as error:
+    st.error(str(error), icon=":material/error:")

@@ -1,0 +1,73 @@
+"""Verdicts follow the rows, whichever way they come out."""
+
+import pytest
+
+from core.evidence.claims import CLAIMS, FAILS, HOLDS, MIXED
+from core.experiments.presets import PRESETS
+from core.runs.config import parse_config
+
+BY_KEY = {claim.key: claim for claim in CLAIMS}
+
+
+def row(ssim, **values):
+    return {"state": "done", "mean_ssim": ssim, "arm": None, "adaptation": "lora", "rank": 8, "steps": 1, "seed": 0,
+            "coefficients": "free", "feature_cosine": 1.0, **values}
+
+
+def arms(name, *scores):
+    return [row(score, arm=name, seed=seed) for seed, score in enumerate(scores)]
+
+
+def verdict(key, rows):
+    judged = BY_KEY[key].judge(rows)
+    return judged and judged.verdict
+
+
+def test_every_claim_names_an_experiment_that_can_be_launched():
+    assert len(BY_KEY) == len(CLAIMS)
+    for claim in CLAIMS:
+        config = parse_config(claim.config("pretrain-x"))
+        assert config.preset == claim.preset
+        assert claim.attacks() > 0
+        names = {arm.name for arm in PRESETS[claim.preset].arms}
+        if names:  # the arms that are compared exist
+            assert claim.judge([one for name in names for one in arms(name, 0.5, 0.6)])
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.key)
+def test_without_rows_that_bear_on_it_there_is_no_verdict(claim):
+    assert claim.judge([]) is None
+    assert claim.judge([row(None, steps=1, feature_cosine=None)]) is None
+    assert claim.judge([{**row(0.9), "state": "failed"}]) is None
+
+
+def test_features():
+    assert verdict("features", [row(0.5, feature_cosine=0.999), row(0.5, steps=200, feature_cosine=0.5)]) == HOLDS
+    assert verdict("features", [row(0.5, feature_cosine=0.999), row(0.5, feature_cosine=0.39)]) == FAILS
+
+
+@pytest.mark.parametrize(("key", "axis", "rises"), [("steps", "steps", False), ("rank", "rank", True)])
+def test_along_an_axis(key, axis, rises):
+    up = [row(0.2, **{axis: 1}), row(0.9, **{axis: 64})]
+    down = [row(0.9, **{axis: 1}), row(0.2, **{axis: 64})]
+    assert verdict(key, up) == (HOLDS if rises else FAILS)
+    assert verdict(key, down) == (FAILS if rises else HOLDS)
+    assert verdict(key, [row(0.5, **{axis: 1}), row(0.51, **{axis: 64})]) == MIXED
+    oracle = [row(0.0, coefficients="known", **{axis: 64})]  # a ceiling says nothing of an attack
+    assert verdict(key, up + oracle) == verdict(key, up)
+
+
+@pytest.mark.parametrize("key", ["compose", "algebraic"])
+def test_whether_anything_comes_back(key):
+    assert verdict(key, [row(0.1, rank=1), row(0.6, rank=64)]) == HOLDS
+    assert verdict(key, [row(0.1, rank=1), row(0.2, rank=64), row(0.9, adaptation="full", rank=None)]) == FAILS
+
+
+def test_seed_by_seed():
+    better = "ModifiedReLU, α 5 to 500"
+    assert verdict("surrogate", arms(better, 0.8, 0.7) + arms("ReLU", 0.5, 0.6)) == HOLDS
+    assert verdict("surrogate", arms(better, 0.9, 0.5) + arms("ReLU", 0.5, 0.6)) == MIXED
+    assert verdict("surrogate", arms(better, 0.5, 0.5) + arms("ReLU", 0.5, 0.6)) == FAILS
+    judged = BY_KEY["surrogate"].judge(arms(better, 0.9, 0.5) + arms("ReLU", 0.5, 0.6, 0.7))
+    assert "0.70 with ModifiedReLU" in judged.text
+    assert "1 of 2 seeds" in judged.text  # only seeds that both have
