@@ -152,7 +152,7 @@ def slide(names: dict[Run, str]) -> None:
         if over is None or below is None:
             st.caption("Nothing was found for this target.")
         else:
-            strip([wipe(below, over, share / 100)], noun="reconstruction over what is below, target", size=336)
+            strip([wipe(below, over, share / 100)], noun="before and after, target", size=336)
 
 
 def _found(run: Run) -> list[bytes | None]:

@@ -166,6 +166,38 @@ def test_journey(page):
     expect(page.get_by_test_id("stDataFrame")).to_have_count(2)
     picture(page, "09-compared")
 
+    # What is taken out is one file that opens anywhere.
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report (HTML)").click()
+    text = Path(download.value.path()).read_text()
+    assert text.startswith("<!doctype html>")
+    assert "2 runs side by side" in text
+
+    # All attacks over a knob; the address keeps the view, a point opens its run.
+    page.get_by_text("All attacks", exact=True).click()
+    page.get_by_role("combobox", name="Over").click()
+    page.get_by_role("option", name="computing time (s)").click()
+    page.wait_for_url(re.compile("view=all.*over=seconds|over=seconds.*view=all"))
+    page.reload()
+    points = page.locator(".scatterlayer .point")
+    expect(points).to_have_count(2)
+    picture(page, "10-all-attacks")
+    points.first.scroll_into_view_if_needed()
+    place = points.first.bounding_box()
+    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.wait_for_url(re.compile("/attack.run="))
+    state(page, "done")
+
+    # A lesson on it.
+    page.get_by_role("link", name="Lessons", exact=True).click()
+    fill(page, "Worked", "Two digits at rank 64")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_test_id("stMain").get_by_text("Two digits at rank 64")).to_be_visible()
+    picture(page, "11-lessons")
+    page.get_by_role("link", name="Evidence", exact=True).click()
+    expect(page.get_by_role("heading", name="De-risk ladder")).to_be_visible()
+    picture(page, "12-evidence")
+
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_text("2 finished attacks")).to_be_visible()
-    picture(page, "10-overview")
+    picture(page, "13-overview")

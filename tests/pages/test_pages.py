@@ -233,7 +233,7 @@ def test_compared_curves_wipe_and_differences(show, laboratory):
     app.slider(key="compare-smoothing").set_value(0.9)
     app.slider(key="wipe-share").set_value(100).run()
     assert not app.exception
-    assert any("reconstruction over what is below" in item.proto.body for item in app.get("html"))
+    assert any("before and after, target" in item.proto.body for item in app.get("html"))
     assert any("difference" in item.proto.body for item in app.get("html"))
 
 
