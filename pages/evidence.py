@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from core.errors import InputError
-from core.evidence.claims import CLAIMS, FAILS, HOLDS, MIXED, Claim, Judgement
+from core.evidence.claims import FAILS, HOLDS, LADDER, MIXED, Claim, Judgement
 from core.experiments.presets import PRESETS
 from core.runs.directory import Run
 from core.runs.store import RunStore
@@ -28,11 +28,11 @@ def evidence() -> None:
     heading("evidence")
     store = RunStore()
     experiments = store.list(kind="experiment")
-    states = {claim.key: _state(claim, experiments) for claim in CLAIMS}
+    states = {claim.key: _state(claim, experiments) for claim in LADDER}
     _ladder(states)
     st.subheader("The claims", anchor=False)
     base = next((run for run in store.list(kind="pretrain") if _usable(run)), None)
-    for claim in CLAIMS:
+    for claim in LADDER:
         _claim(claim, *states[claim.key], base)
 
 
@@ -59,7 +59,7 @@ def _ladder(states: dict[str, tuple[Run | None, list[dict[str, Any]], Judgement 
     st.caption("The cheapest experiment that could overturn the plan comes first: climb only while the rungs below "
                "hold.")
     rows = []
-    for rung, claim in enumerate(CLAIMS, 1):
+    for rung, claim in enumerate(LADDER, 1):
         run, _, judged = states[claim.key]
         status = run.status() if run else None
         cost = f"{counted(claim.attacks(), 'attack')}" + (

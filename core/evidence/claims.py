@@ -110,7 +110,7 @@ def _done(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["state"] == "done" and row["mean_ssim"] is not None]
 
 
-CLAIMS = (  # the cheapest that could overturn the plan first
+CLAIMS = (
     Claim("features", "Pretrained weights keep their NTK features: cosine above 0.99 after one step.",
           "this laboratory", "ntk-steps",
           "A cosine below 0.99 at T = 1: then no attack at the base sees what training saw.", _features),
@@ -134,3 +134,5 @@ CLAIMS = (  # the cheapest that could overturn the plan first
     Claim("compose", "Compose and reconstruct: the KKT attack on W0 + BA shows the private samples.",
           "this laboratory", "compose-rank", "No rank above a mean SSIM of 0.4.", _comes_back),
 )
+
+LADDER = sorted(CLAIMS, key=Claim.attacks)  # the cheapest first

@@ -33,8 +33,8 @@ def landscape() -> None:
     usable = sum(isinstance(row[over], int | float) for row in rows)
     heading = f"{SCORES[score]}, over {AXES[over][0]}"
     st.markdown(f"**{heading[0].upper()}{heading[1:]}**")
-    st.caption(f"{counted(usable, 'attack')} of {len(rows)}: the others have no such number. Click a point to open "
-               "its run.")
+    st.caption((f"{counted(usable, 'attack')} of {len(rows)}: the others have no such number. " if usable < len(rows)
+                else "") + "Click a point to open its run.")
     picked = st.plotly_chart(scatter(rows, over=over, score=score), key=f"landscape-{over}-{score}", config=CONFIG,
                              on_select="rerun", selection_mode="points", alt=f"{SCORES[score]} over {AXES[over][0]}, "
                              "one point for each attack; the table below has the same numbers")

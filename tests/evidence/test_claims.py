@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.evidence.claims import CLAIMS, FAILS, HOLDS, MIXED
+from core.evidence.claims import CLAIMS, FAILS, HOLDS, LADDER, MIXED
 from core.experiments.presets import PRESETS
 from core.runs.config import parse_config
 
@@ -24,7 +24,8 @@ def verdict(key, rows):
 
 
 def test_every_claim_names_an_experiment_that_can_be_launched():
-    assert len(BY_KEY) == len(CLAIMS)
+    assert len(BY_KEY) == len(CLAIMS) == len(LADDER)
+    assert [claim.attacks() for claim in LADDER] == sorted(claim.attacks() for claim in CLAIMS)
     for claim in CLAIMS:
         config = parse_config(claim.config("pretrain-x"))
         assert config.preset == claim.preset
