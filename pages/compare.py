@@ -143,7 +143,7 @@ def slide(names: dict[Run, str]) -> None:
         run = st.selectbox("Reconstruction of", list(scored), format_func=scored.__getitem__, key="wipe-run")
         truth = pictures(run.file("truth.png"))
         others = {None: "its truth", **{other: name for other, name in scored.items() if other != run}}
-        under = st.selectbox("Over", list(others), format_func=others.__getitem__, key="wipe-under")
+        under = st.selectbox("Laid over", list(others), format_func=others.__getitem__, key="wipe-under")
         target = st.selectbox("Target", range(len(truth)), format_func=lambda index: str(index + 1), key="wipe-target")
         share = st.slider("Shown of the reconstruction (%)", 0, 100, 50, key="wipe-share")
     over = _found(run)[target]

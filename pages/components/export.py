@@ -36,7 +36,7 @@ def exports(run: Run) -> None:
         report_button([run], key=f"report-{run.id}")
         if run.file("metrics.jsonl").exists():
             st.download_button("Metrics (CSV)", lambda: metrics_csv(run), f"{run.id}-metrics.csv", "text/csv",
-                               key=f"csv-{run.id}", icon=":material/table:", on_click="ignore",
+                               key=f"metrics-csv-{run.id}", icon=":material/table:", on_click="ignore",
                                help="Every recorded row; lists, such as one value a sample, have a column for each.")
         for file, label in TENSORS.items():
             if run.file(file).exists():

@@ -175,7 +175,7 @@ def test_journey(page):
 
     # All attacks over a knob; the address keeps the view, a point opens its run.
     page.get_by_text("All attacks", exact=True).click()
-    page.get_by_role("combobox", name="Over").click()
+    page.get_by_role("combobox", name="Over", exact=True).click()
     page.get_by_role("option", name="computing time (s)").click()
     page.wait_for_url(re.compile("view=all.*over=seconds|over=seconds.*view=all"))
     page.reload()
