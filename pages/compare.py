@@ -19,7 +19,7 @@ from pages.components.knobs import knobs, typed
 from pages.components.landscape import landscape
 from pages.components.layout import NAVIGATION, heading, inside_app, linked, open_run
 from pages.components.pictures import final_pairs, pairs, strip
-from pages.components.reading import metrics, outcome, pictures
+from pages.components.reading import metrics, pictures
 from pages.components.runs import badge, caption, parent, plain
 
 KINDS = ("attack", "finetune", "pretrain")
@@ -98,7 +98,7 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
             if kind == "finetune":
                 strip(pictures(run.file("truth.png")), noun="private sample", size=84)
                 continue
-            report = outcome(run) or {}
+            report = run.outcome() or {}
             score = report.get("score")
             left, right = st.columns([4, 1], vertical_alignment="center")
             with left:
@@ -133,7 +133,7 @@ def curves(kind: str, names: dict[Run, str]) -> None:
 
 def slide(names: dict[Run, str]) -> None:
     """One target, large: the first run's reconstruction wiped over its truth or over another run's."""
-    scored = {run: name for run, name in names.items() if scored_images(outcome(run))
+    scored = {run: name for run, name in names.items() if scored_images(run.outcome())
               and pictures(run.file("truth.png")) and not run.file("plane.json").exists()}
     if not scored:
         return
@@ -156,7 +156,7 @@ def slide(names: dict[Run, str]) -> None:
 
 
 def _found(run: Run) -> list[bytes | None]:
-    return in_order_of_truth(pictures(run.file("reconstruction.png")), outcome(run))
+    return in_order_of_truth(pictures(run.file("reconstruction.png")), run.outcome())
 
 
 def difference_rows(names: dict[Run, str]) -> list[dict[str, str]]:

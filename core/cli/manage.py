@@ -116,9 +116,7 @@ def tune(args: argparse.Namespace) -> int:
 
 def export(args: argparse.Namespace) -> int:
     """Each run is a folder in the zip: unpacked into a runs folder, all of it reads as before."""
-    target = Path(args.file).expanduser()
-    if target.exists():
-        raise InputError(f"file: {target} exists already; name another file or delete it first.")
+    target = _new_file("file", args.file)
     runs = _with_sources(find_run(args.run))
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
@@ -129,7 +127,7 @@ def export(args: argparse.Namespace) -> int:
                         archive.write(path, Path(run.id) / path.relative_to(run.path))
         os.replace(partial, target)
     except OSError as error:
-        raise InputError(f"file: cannot write {target} ({error.strerror or error}); name another place.") from error
+        raise _cannot_write("file", target, error) from error
     finally:
         partial.unlink(missing_ok=True)
     print(f"{target}: {', '.join(run.id for run in runs)}")
@@ -140,16 +138,25 @@ def report(args: argparse.Namespace) -> int:
     """Needs nothing to be opened but a browser."""
     from core.report.report import report as written  # plotly is imported here alone
 
-    target = Path(args.out).expanduser()
-    if target.exists():
-        raise InputError(f"out: {target} exists already; name another file or delete it first.")
+    target = _new_file("out", args.out)
     text = written([find_run(name) for name in args.runs])
     try:
         write_atomic(target, text.encode())
     except OSError as error:
-        raise InputError(f"out: cannot write {target} ({error.strerror or error}); name another place.") from error
+        raise _cannot_write("out", target, error) from error
     print(target)
     return 0
+
+
+def _new_file(argument: str, name: str) -> Path:
+    target = Path(name).expanduser()
+    if target.exists():
+        raise InputError(f"{argument}: {target} exists already; name another file or delete it first.")
+    return target
+
+
+def _cannot_write(argument: str, target: Path, error: OSError) -> InputError:
+    return InputError(f"{argument}: cannot write {target} ({error.strerror or error}); name another place.")
 
 
 def _with_sources(run: Run) -> list[Run]:

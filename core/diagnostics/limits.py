@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from core.diagnostics.visibility import VISIBLE_WITHIN
 from core.solvers.protocol import Reconstruction, Status
 from core.threat.observation import AdapterDelta, WeightDelta
 from core.threat.spectrum import noise_floor, signal
@@ -10,7 +11,6 @@ from core.threat.spectrum import noise_floor, signal
 TAIL = 0.05  # share of an update beyond N directions from which the fine-tuning has visibly left the NTK regime
 POOR_FIT = 0.1
 LOUD = 1e-3  # of the update: rounding above this hides samples that are only somewhat weaker than the largest
-WEAK = 30.0  # times below the largest coefficient
 
 
 def limits(observation: AdapterDelta | WeightDelta, reconstruction: Reconstruction, *, samples: int) -> list[str]:
@@ -70,12 +70,12 @@ def _precision(observation: AdapterDelta | WeightDelta) -> list[str]:
 
 def _coefficients(reconstruction: Reconstruction) -> list[str]:
     lam: Tensor = reconstruction.candidate.lam[reconstruction.best]
-    weak = [index for index, value in enumerate(lam.tolist()) if value * WEAK < float(lam.max())]
+    weak = [index for index, value in enumerate(lam.tolist()) if value * VISIBLE_WITHIN < float(lam.max())]
     if not weak:
         return []
     names = ", ".join(str(index + 1) for index in weak)
-    return [f"Sample {names} of {len(lam)} came out with a coefficient more than {WEAK:.0f}x below the largest: such "
-            "samples leave little trace in the update."]
+    return [f"Sample {names} of {len(lam)} came out with a coefficient more than {VISIBLE_WITHIN:.0f}x below the "
+            "largest: such samples leave little trace in the update."]
 
 
 def _search(reconstruction: Reconstruction) -> list[str]:

@@ -9,19 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from core.diagnostics.features import STABLE_COSINE
+from core.diagnostics.kkt_limits import UNMOVED
 from core.diagnostics.limits import POOR_FIT
+from core.diagnostics.visibility import VISIBLE_WITHIN
+from core.metrics.matching import RECOVERED
 from core.runs.config import AttackConfig
 from core.viz.text import counted, fixed, number, percent
 
 FAILED, SUSPECT, CLEAR, UNKNOWN = "failed", "suspect", "clear", "unknown"
 ORDER = (FAILED, SUSPECT, UNKNOWN, CLEAR)
-GOOD_SSIM = 0.4              # the published line of a sample that is found (Haim et al. 2022; Buzaglo et al. 2023)
-STABLE, STEADY = 0.99, 0.999  # feature cosine to the base: below the first the NTK attack sees other features
-UNEXPLAINED = 0.5            # of a layer's weights: mostly initialisation
-NEARLY_STATIONARY = 0.1
-AT_FLOOR = 1.05              # times min_lambda
-LOST = 30.0                  # times below the largest coefficient
-WRONG_GATES = 0.1            # share of a sample's neurons
+STEADY_COSINE = 0.999    # features moved a little below it
+NEARLY_STATIONARY = 0.1  # of the first layer, left unexplained
+AT_FLOOR = 1.05          # times min_lambda
+WRONG_GATES = 0.1        # share of a sample's neurons
 
 Report = Mapping[str, Any]
 
@@ -63,8 +64,8 @@ def headline(report: Report) -> str:
         return "Nothing is known of the truth, so that only the attack's own signs can be judged."
     if "ssim" not in score:
         return f"{score['recovered']} of {counted(score['targets'], 'point')} found."
-    found = sum(value >= GOOD_SSIM for value in score["ssim"])
-    return f"{found} of {counted(score['targets'], 'target')} came back at SSIM {GOOD_SSIM} or better."
+    found = sum(value > RECOVERED for value in score["ssim"])
+    return f"{found} of {counted(score['targets'], 'target')} came back above SSIM {RECOVERED}."
 
 
 def missed(report: Report) -> list[int]:
@@ -73,7 +74,7 @@ def missed(report: Report) -> list[int]:
     if "distance" in score:  # points of the plane
         return [index for index, value in enumerate(score["distance"])
                 if value is None or value >= score["recovered_below"]]
-    return [index for index, value in enumerate(score.get("ssim", [])) if value < GOOD_SSIM]
+    return [index for index, value in enumerate(score.get("ssim", [])) if value <= RECOVERED]
 
 
 def sample_rows(report: Report, victim: Report | None) -> list[dict[str, Any]]:
@@ -83,7 +84,7 @@ def sample_rows(report: Report, victim: Report | None) -> list[dict[str, Any]]:
     rows = []
     for index, ssim in enumerate(score.get("ssim", [])):
         row = {"target": index + 1, "SSIM": ssim}
-        if (score.get("assignment") or [None])[index:index + 1] == [None]:
+        if score["assignment"][index] is None:
             row["found"] = "no candidate left for it"
         for name, values in (("coefficient / largest", victim.get("visibility")),
                              ("visibility", victim.get("verdicts")),
@@ -128,8 +129,8 @@ def _visible(victim: Report | None) -> Reason:
         return Reason(name, FAILED, f"{_these(hidden)} below the rounding of the released files: no attack can bring "
                       f"{'it' if len(hidden) == 1 else 'them'} back.", f"{least}, floor {number(floor)}", hidden)
     if weak:
-        return Reason(name, SUSPECT, f"{_these(weak)} more than {LOST:.0f} times weaker than the strongest: out of "
-                      "reach for gradient-based attacks, not for the algebraic one.", least, weak)
+        return Reason(name, SUSPECT, f"{_these(weak)} more than {VISIBLE_WITHIN:.0f} times weaker than the "
+                      "strongest: out of reach for gradient-based attacks, not for the algebraic one.", least, weak)
     return Reason(name, CLEAR, "Every sample stands well above the rounding of the released files.", least)
 
 
@@ -141,14 +142,14 @@ def _flipped(victim: Report | None, report: Report) -> Reason:
     wrong = [index for index, share in enumerate(_wrong_gates(report.get("score") or {}))
              if share is not None and share > WRONG_GATES]
     evidence = f"{percent(flips)} flipped, lowest feature cosine {fixed(min(cosines), 3)}"
-    turned = tuple(index for index, value in enumerate(cosines) if value < STABLE)
+    turned = tuple(index for index, value in enumerate(cosines) if value < STABLE_COSINE)
     if turned and victim.get("steps", 1) > 1:
         return Reason(name, FAILED, f"While fine-tuning the features turned away from the base's for "
                       f"{_numbers(turned)}; an attack at the base explains the update with other features.", evidence,
                       turned)
-    if min(cosines) < STEADY and victim.get("steps", 1) > 1:
+    if min(cosines) < STEADY_COSINE and victim.get("steps", 1) > 1:
         return Reason(name, SUSPECT, "Features moved a little while fine-tuning: fine detail suffers first.", evidence,
-                      tuple(index for index, value in enumerate(cosines) if value < STEADY))
+                      tuple(index for index, value in enumerate(cosines) if value < STEADY_COSINE))
     if wrong:
         return Reason(name, SUSPECT, f"Features held, but the images found for {_numbers(wrong)} switch on other "
                       "neurons than the truth: the search ended in another activation pattern.",
@@ -187,7 +188,7 @@ def _coefficients(report: Report) -> Reason:
     name, values = "Coefficients", [abs(value) for value in report.get("coefficients") or []]
     if not values or not max(values):
         return Reason(name, UNKNOWN, "No coefficients were recovered.")
-    low = [index for index, value in enumerate(values) if value * LOST < max(values)]
+    low = [index for index, value in enumerate(values) if value * VISIBLE_WITHIN < max(values)]
     evidence = f"smallest {number(min(values) / max(values))} of the largest"
     if low:
         return Reason(name, SUSPECT, f"{counted(len(low), 'candidate')} came out with next to no coefficient: what "
@@ -213,13 +214,13 @@ def _stationary(report: Report, base: Report | None) -> Reason:
     parts = [f"first layer left unexplained by the attack {percent(first)}" if first is not None else "",
              f"by the training samples {percent(trained)}" if trained is not None else ""]
     evidence = ", ".join(part for part in parts if part)
-    worst = max((value for value in (first if trained is None else trained,) if value is not None), default=None)
-    if worst is None:
+    left = first if trained is None else trained
+    if left is None:
         return Reason(name, UNKNOWN, "Not measured.")
-    if worst > UNEXPLAINED:
+    if left > UNMOVED:
         return Reason(name, FAILED, "The network is far from a KKT point: most of the first layer is its "
                       "initialisation, which no sample explains. Train longer, or with max-margin.", evidence)
-    if worst > NEARLY_STATIONARY:
+    if left > NEARLY_STATIONARY:
         return Reason(name, SUSPECT, "The network is on its way to a KKT point, but not there: part of the first layer "
                       "is still its initialisation.", evidence)
     return Reason(name, CLEAR, "The network sits at a KKT point.", evidence)

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from core.diagnostics.features import STABLE_COSINE
 from core.experiments.grid import count_runs, expand
 from core.experiments.presets import OWN, PRESETS
+from core.metrics.matching import RECOVERED
 from core.runs.config import ExperimentConfig
 from core.viz.text import fixed
 
 HOLDS, FAILS, MIXED = "holds", "does not hold", "mixed"
-FOUND = 0.4       # mean SSIM of a digit that is recognised
-STABLE = 0.99     # feature cosine
-NOTICEABLE = 0.03 # of mean SSIM: smaller differences are noise between seeds
+NOTICEABLE = 0.03  # of mean SSIM: smaller differences are noise between seeds
 
 Row = dict[str, Any]
 
@@ -56,7 +56,7 @@ def _features(rows: Sequence[Row]) -> Judgement | None:
     if not first:
         return None
     least = min(row["feature_cosine"] for row in first)
-    return Judgement(HOLDS if least > STABLE else FAILS,
+    return Judgement(HOLDS if least > STABLE_COSINE else FAILS,
                      f"Lowest mean feature cosine after one step: {fixed(least, 4)}, over {len(first)} fine-tunings.")
 
 
@@ -83,7 +83,7 @@ def _comes_back(rows: Sequence[Row]) -> Judgement | None:
     by_rank = {rank: fmean(row["mean_ssim"] for row in usable if row["rank"] == rank)
                for rank in sorted({row["rank"] for row in usable})}
     best = max(by_rank, key=by_rank.get)
-    return Judgement(HOLDS if by_rank[best] > FOUND else FAILS, "Mean SSIM of the private samples: " + ", ".join(
+    return Judgement(HOLDS if by_rank[best] > RECOVERED else FAILS, "Mean SSIM of the private samples: " + ", ".join(
         f"{fixed(value)} at rank {rank}" for rank, value in by_rank.items()) + ".")
 
 

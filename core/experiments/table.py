@@ -1,10 +1,10 @@
 """The table of an experiment: one row a point, from the reports of its fine-tuning and its attack."""
 
-import csv
-import io
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
+
+from core.viz.csv_text import csv_text
 
 Report = dict[str, Any]
 
@@ -43,13 +43,8 @@ def point_row(varied: dict[str, Any], *, pretrain: str = "", finetune: str = "",
 
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """The table as CSV with a header; nothing stands for a value that does not exist."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow(["" if row.get(name) is None else row[name] for name in COLUMNS])
-    return text.getvalue()
+    """The table as CSV, every column whether or not a row has it."""
+    return csv_text(rows, COLUMNS)
 
 
 def _mean(values: dict[str, float] | list[float | None] | float | None) -> float | None:

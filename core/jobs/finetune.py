@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from core.data.problems import Problem, problem_of
+from core.diagnostics.features import STABLE_COSINE
 from core.diagnostics.spectra import spectra
 from core.diagnostics.visibility import (
     ROUNDING_FLOOR,
@@ -29,8 +30,7 @@ from core.training.adapters import load_adapter, save_adapter
 from core.training.finetune import Finetuning, finetune
 from core.viz.images import grid_png
 
-# The regime in which features frozen at theta_0 still describe the update.
-NTK_COSINE, NTK_WEIGHT_CHANGE = 0.99, 0.01
+NTK_WEIGHT_CHANGE = 0.01  # of the norm: beyond it, features frozen at theta_0 no longer describe the update
 
 
 def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
@@ -152,7 +152,7 @@ def _limits(config: FinetuneConfig, checkpoint: Checkpoint, outcome: Finetuning,
         limits.append("The base does not say what it was trained on, so overlap with the private samples cannot be "
                       "checked.")
     lowest = min(outcome.after.feature_cosine)
-    if lowest < NTK_COSINE or outcome.after.weight_change > NTK_WEIGHT_CHANGE:
+    if lowest < STABLE_COSINE or outcome.after.weight_change > NTK_WEIGHT_CHANGE:
         limits.append(f"Training left the NTK regime (lowest feature cosine {lowest:.3f}, weight change "
                       f"{outcome.after.weight_change:.1e}): features frozen at the base describe "
                       f"{'the later steps' if config.steps > 1 else 'any further step'} only roughly.")

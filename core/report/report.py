@@ -15,7 +15,7 @@ from core.report.html import bullets, charts, code, document, folded, heading, p
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
 from core.runs.repeat import repeat_command
-from core.runs.store import referred
+from core.runs.store import origin, referred
 from core.viz.compare import changed_knobs, config_difference, in_order_of_truth, result_row, scored_images
 from core.viz.figures import line_figure
 from core.viz.images import tiles
@@ -66,7 +66,7 @@ def _stamp(runs: Sequence[Run]) -> str:
 
 def _body(run: Run) -> list[str]:
     """What came out: facts, pictures, reasons, limits."""
-    status, outcome = run.status(), run.report() or {}
+    status, outcome = run.status(), run.outcome() or {}
     facts = [f"{status.state}, {status.step:,} steps, {duration(status.seconds)}", outcome.get("status_message", ""),
              outcome.get("samples_found_by", "")]
     body = [paragraph(" · ".join(facts[:1])), paragraph(" ".join(fact for fact in facts[1:] if fact))]
@@ -83,9 +83,8 @@ def _body(run: Run) -> list[str]:
 
 
 def _reasons(run: Run, outcome: dict[str, Any]) -> list[Any]:
-    victim = referred(run, "finetune")
-    base = referred(victim, "base") if victim else referred(run, "checkpoint")
-    return reasons(run.config(), outcome, victim=victim and victim.report(), base=base and base.report())
+    victim, base = referred(run, "finetune"), origin(run)
+    return reasons(run.config(), outcome, victim=victim and victim.outcome(), base=base and base.outcome())
 
 
 def _pictures(run: Run, outcome: dict[str, Any]) -> str:

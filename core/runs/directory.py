@@ -167,6 +167,10 @@ class Run:
     def report(self) -> dict[str, Any] | None:
         return self._json("report.json", required=False)
 
+    def outcome(self) -> dict[str, Any] | None:
+        """The report, unless the run is active again: what a stopped attempt left is not the outcome."""
+        return None if self.status().active else self.report()
+
     def environment(self) -> dict[str, Any] | None:
         return self._json("environment.json", required=False)
 

@@ -81,3 +81,9 @@ def referred(run: Run, field: str) -> Run | None:
         return found
     except InputError:
         return None
+
+
+def origin(attack: Run) -> Run | None:
+    """The run that made the network which an attack starts from: the base of its victim, or its checkpoint."""
+    victim = referred(attack, "finetune")
+    return referred(victim, "base") if victim else referred(attack, "checkpoint")

@@ -50,7 +50,7 @@ def scored_images(report: dict[str, Any] | None) -> list[dict[str, float | None]
 def result_row(run: Run) -> dict[str, str]:
     """What a run came to, under the names of columns, numbers with sensible digits."""
     config, status = run.config(), run.status()
-    report = {} if status.active else run.report() or {}
+    report = run.outcome() or {}
     row = {"state": status.state}
     if config.kind == "attack":
         score: dict[str, Any] = report.get("score") or {}

@@ -6,6 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from core.errors import InputError
+from core.metrics.matching import RECOVERED
 from core.runs.directory import Run
 from core.runs.notes import read_notes
 from core.runs.store import referred
@@ -20,13 +21,13 @@ AXES = {  # column: (what the axis says, whether its values lie on a log scale)
     "weakest": ("weakest coefficient / largest", True),
 }
 SCORES = {"mean_ssim": "mean SSIM, all targets", "mean_psnr": "mean PSNR (dB), all targets",
-          "recovered": "share of targets above SSIM 0.4"}
+          "recovered": f"share of targets above SSIM {RECOVERED}"}
 FULL_RANK = "full"  # fine-tuning of the weights themselves
 
 
 def landscape_row(run: Run) -> dict[str, Any] | None:
     """One finished and scored attack; None for any other run."""
-    config, status, report = run.config(), run.status(), run.report()
+    config, status, report = run.config(), run.status(), run.outcome()
     score = (report or {}).get("score")
     if config.kind != "attack" or status.state != "done" or not score or "ssim" not in score:
         return None
@@ -39,7 +40,7 @@ def landscape_row(run: Run) -> dict[str, Any] | None:
             "feature_cosine": seen.get("feature_cosine_min"), "weakest": min(seen["visibility"]) if seen.get(
                 "visibility") else None, "optimizer": seen.get("optimizer"),
             "mean_ssim": score["mean_ssim"], "mean_psnr": score["mean_psnr"],
-            "recovered": sum(value > 0.4 for value in score["ssim"]) / score["targets"],
+            "recovered": sum(value > RECOVERED for value in score["ssim"]) / score["targets"],
             "tags": ", ".join(_tags(run)), "created": status.created}
 
 

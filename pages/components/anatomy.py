@@ -13,7 +13,7 @@ from core.viz.text import counted, percent
 from core.viz.titles import METHOD_NAMES
 from pages.components.charts import chart
 from pages.components.layout import chips
-from pages.components.reading import gate_rows, outcome
+from pages.components.reading import gate_rows
 
 
 def attack_anatomy(run: Run, report: dict[str, Any] | None, victim: Run | None) -> None:
@@ -28,7 +28,7 @@ def attack_anatomy(run: Run, report: dict[str, Any] | None, victim: Run | None) 
         _drawn(spectrum_chart(report), run, "Spectrum of the update", f"The {method} attack does not read the number "
                "of samples off singular values of the update.")
     with right:
-        floor = ((outcome(victim) or {}).get("rounding_floor")) if victim else None
+        floor = ((victim.outcome() or {}).get("rounding_floor")) if victim else None
         _drawn(coefficient_chart(report, rounding_floor=floor), run, "Coefficient of each sample",
                "No coefficients were recovered.")
     names = _names(score, score.get("labels") or report.get("labels") or [])

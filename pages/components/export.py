@@ -1,13 +1,12 @@
 """Taking results out: one HTML report, the metrics as CSV, tensors as they are stored."""
 
-import csv
-import io
 import time
 from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from core.runs.directory import Run
+from core.viz.csv_text import csv_text
 from pages.components.reading import metrics
 
 TENSORS = {"reconstruction.safetensors": "Reconstruction", "result.safetensors": "All tensors"}
@@ -35,7 +34,7 @@ def exports(run: Run) -> None:
     with st.container(horizontal=True):
         report_button([run], key=f"report-{run.id}")
         if run.file("metrics.jsonl").exists():
-            st.download_button("Metrics (CSV)", lambda: metrics_csv(run), f"{run.id}-metrics.csv", "text/csv",
+            st.download_button("Metrics (CSV)", lambda: csv_text(metrics(run)), f"{run.id}-metrics.csv", "text/csv",
                                key=f"metrics-csv-{run.id}", icon=":material/table:", on_click="ignore",
                                help="Every recorded row; lists, such as one value a sample, have a column for each.")
         for file, label in TENSORS.items():
@@ -45,18 +44,3 @@ def exports(run: Run) -> None:
                                    on_click="ignore")
     st.caption("Any plot: the camera in its corner saves it as SVG. The run's folder with all it builds on: "
                f"`python -m core export {run.id} {run.id}.zip`.")
-
-
-def metrics_csv(run: Run) -> str:
-    rows = []
-    for row in metrics(run):
-        flat = {}
-        for name, value in row.items():
-            flat |= {f"{name}.{index}": item for index, item in enumerate(value)} if isinstance(value, list) else {
-                name: value}
-        rows.append(flat)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), restval="")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -18,7 +18,6 @@ from core.viz.titles import METHOD_NAMES
 from pages.components.form import live_knobs
 from pages.components.knobs import foreign_knobs
 from pages.components.layout import bullets
-from pages.components.reading import outcome
 from pages.components.references import Choice, choose_base, choose_victim
 
 FINETUNING = ("adaptation", "samples", "selection", "rank", "steps", "learning_rate", "optimizer", "adapter_dtype",
@@ -67,7 +66,7 @@ def _victim_setting(victim: Choice) -> Setting | None:
         return made_elsewhere(*(victim.fixed[name] for name in ("checkpoint", "adapter", "tuned")))
     try:
         run = RunStore().get(victim.fixed["finetune"])
-        config, report = run.config(), outcome(run)
+        config, report = run.config(), run.outcome()
         return finished(config, report, base_widths(RunStore().root, config.base)) if report else None
     except InputError:
         return None

@@ -22,7 +22,7 @@ from pages.components.live_finetune import finetune_view
 from pages.components.live_pretrain import pretrain_view
 from pages.components.live_search import search_view
 from pages.components.notes import notes
-from pages.components.reading import data_source, outcome
+from pages.components.reading import data_source
 from pages.components.runs import badge, ended_text, fraction, parent, plain, progress_text
 
 REFRESH_SECONDS = 1.5
@@ -98,7 +98,7 @@ def _belongs_to(run: Run) -> None:
 def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:
     if config.kind != "attack":
         return {}
-    report = outcome(run) or {}
+    report = run.outcome() or {}
     return {"threat": report.get("threat", config.threat if config.finetune else ""),
             "method": METHOD_NAMES.get(report.get("method", ""), ""),
             "N": number(report["samples"]) if report else "", "ended": str(report.get("status", "")).replace("_", " ")}

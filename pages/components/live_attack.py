@@ -15,7 +15,7 @@ from pages.components.charts import chart, grid
 from pages.components.layout import limits
 from pages.components.pictures import final_pairs, pairs, strip
 from pages.components.plane import attacked_plane
-from pages.components.reading import metrics, outcome, pictures
+from pages.components.reading import metrics, pictures
 from pages.components.runs import plain
 from pages.components.tuning import tuning
 from pages.components.why import why
@@ -25,7 +25,7 @@ MOST_RESTART_IMAGES = 120
 
 def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
     """Score, pictures beside the victim's diagnostics, curves, limits."""
-    rows, report = metrics(run), outcome(run)
+    rows, report = metrics(run), run.outcome()
     victim = referred(run, "finetune")
     _numbers(rows, report, status)
     left, right = st.columns([3, 2], gap="large")

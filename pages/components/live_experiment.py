@@ -16,7 +16,7 @@ from core.viz.experiments import point_name, reason_charts, score_chart, scored
 from core.viz.text import fixed, number
 from pages.components.charts import CONFIG
 from pages.components.layout import limits, open_run
-from pages.components.reading import metrics, outcome
+from pages.components.reading import metrics
 from pages.components.runs import fraction, plain, progress_text
 
 # Column of the table: (its name, places after the point; None as it is).
@@ -58,7 +58,7 @@ def experiment_view(run: Run, config: ExperimentConfig, status: Status) -> None:
         st.caption("The first point of the plot appears after the first attack." if status.active or not rows else
                    "No point has a score.")
     with st.container():
-        limits("How to read this", outcome(run))
+        limits("How to read this", run.outcome())
     if rows:
         _table(run, rows)
 

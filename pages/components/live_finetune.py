@@ -12,12 +12,12 @@ from pages.components.charts import chart, grid
 from pages.components.forecast import finished_forecast
 from pages.components.layout import limits
 from pages.components.pictures import TRUTH, strip
-from pages.components.reading import metrics, outcome, pictures
+from pages.components.reading import metrics, pictures
 
 
 def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
     """Visibility first: it decides what any attack can do."""
-    rows, report = metrics(run), outcome(run)
+    rows, report = metrics(run), run.outcome()
     last = rows[-1] if rows else {}
     flips = [value for key, value in last.items() if key.startswith("flips.") and value is not None]
     with st.container(horizontal=True):

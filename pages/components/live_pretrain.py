@@ -8,12 +8,12 @@ from core.viz.panels import pretrain_panels
 from core.viz.text import number, percent
 from pages.components.charts import grid
 from pages.components.plane import trained_plane
-from pages.components.reading import metrics, outcome
+from pages.components.reading import metrics
 
 
 def pretrain_view(run: Run, config: RunConfig, status: Status) -> None:
     """Four or five numbers, four curves."""
-    rows, report = metrics(run), outcome(run) or {}
+    rows, report = metrics(run), run.outcome() or {}
     last = {key: value for row in rows[-20:] for key, value in row.items() if value is not None} | {
         {"train_error": "error"}.get(key, key): value for key, value in report.items()}
     with st.container(horizontal=True):

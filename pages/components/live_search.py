@@ -16,7 +16,7 @@ from pages.components.charts import CONFIG
 from pages.components.knobs import knobs
 from pages.components.layout import NAVIGATION, limits, open_run
 from pages.components.pictures import final_pairs
-from pages.components.reading import metrics, outcome
+from pages.components.reading import metrics
 from pages.components.runs import fraction, plain, progress_text
 
 PARALLEL_HELP = ("A line is a trial, from its knobs to what came out; blue is better. Drag along an axis to keep the "
@@ -46,7 +46,7 @@ def search_view(run: Run, config: SearchConfig, status: Status) -> None:
     if winner:
         _winner(run, config, winner)
     with st.container():
-        limits("How to read this", outcome(run))
+        limits("How to read this", run.outcome())
     if rows:
         _table(run, config, rows)
 

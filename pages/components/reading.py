@@ -40,11 +40,6 @@ def metrics(run: Run) -> list[Row]:
     return entry["rows"]
 
 
-def outcome(run: Run) -> dict[str, Any] | None:
-    """The report, unless the run is active again: what a stopped attempt left is not the outcome."""
-    return None if run.status().active else run.report()
-
-
 def pictures(path: Path) -> list[bytes]:
     """The single pictures of a grid PNG that a worker wrote; empty where there is none (yet)."""
     try:

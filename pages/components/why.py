@@ -8,9 +8,9 @@ import streamlit as st
 from core.diagnostics.why import CLEAR, FAILED, SUSPECT, UNKNOWN, Reason, headline, missed, reasons, sample_rows
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
-from core.runs.store import referred
+from core.runs.store import origin
 from pages.components.pictures import data_uri
-from pages.components.reading import outcome, pictures
+from pages.components.reading import pictures
 
 WORDS = {FAILED: ("✕", "stands in the way"), SUSPECT: ("!", "may stand in the way"), CLEAR: ("✓", "ruled out"),
          UNKNOWN: ("?", "not known")}
@@ -21,11 +21,10 @@ def why(run: Run, config: AttackConfig, report: dict[str, Any] | None, victim: R
     """Nothing before the attack has ended."""
     if not report:
         return
-    facts = outcome(victim) if victim else None
-    origin = referred(victim, "base") if victim else referred(run, "checkpoint")
+    facts, base = victim and victim.outcome(), origin(run)
     lost = missed(report)
     complete = bool(report.get("score")) and not lost
-    found = reasons(config, report, victim=facts, base=outcome(origin) if origin else None)
+    found = reasons(config, report, victim=facts, base=base and base.outcome())
     with st.expander("Why it worked" if complete else "Why did it fail?" if lost else "What may stand in the way",
                      icon=":material/troubleshoot:", expanded=bool(lost), key=f"why-{run.id}"):
         st.markdown(f"**{headline(report)}** Each known reason, checked on this run; the truth is used here, after the "

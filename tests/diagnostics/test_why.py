@@ -88,7 +88,7 @@ def test_what_did_not_hinder_is_not_blamed():
     report = {**REPORT, "score": {**SCORE, "ssim": [0.8, 0.9]}, "limits": ["Rank 8: few."]}
     assert verdicts(report, victim=VICTIM | {"rank": 8})["Rank"] == SUSPECT
     assert missed(report) == []
-    assert headline(report) == "2 of 2 targets came back at SSIM 0.4 or better."
+    assert headline(report) == "2 of 2 targets came back above SSIM 0.4."
 
 
 def test_every_target_has_a_row_with_what_is_known_of_it():
