@@ -1,5 +1,7 @@
 """The dashboard: navigation and page chrome only. Start it with `make run`."""
 
+import importlib
+import threading
 from pathlib import Path
 
 import streamlit as st
@@ -10,6 +12,13 @@ from pages.components.layout import navigation
 
 ASSETS = Path(__file__).parent / "assets"
 
+
+@st.cache_resource(show_spinner=False)
+def prepare() -> None:
+    """Once the first page stands, import what the others need: torch alone takes seconds."""
+    threading.Thread(target=importlib.import_module, args=("pages.components.workbench",), daemon=True).start()
+
+
 st.set_page_config(page_title="Afterimage", page_icon=str(ASSETS / "icon.svg"), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), size="large")
 st.html(ASSETS / "style.css")
@@ -17,3 +26,4 @@ page = navigation()
 if problem := recover(str(default_root())):
     st.error(problem, icon=":material/error:")
 page.run()
+prepare()

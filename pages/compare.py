@@ -19,7 +19,8 @@ from pages.components.knobs import knobs, typed
 from pages.components.landscape import landscape
 from pages.components.layout import NAVIGATION, heading, inside_app, linked, open_run
 from pages.components.pictures import final_pairs, pairs, strip
-from pages.components.reading import metrics, pictures
+from pages.components.reading import curves as curves_of
+from pages.components.reading import pictures
 from pages.components.runs import badge, caption, parent, plain
 
 KINDS = ("attack", "finetune", "pretrain")
@@ -126,7 +127,7 @@ def curves(kind: str, names: dict[Run, str]) -> None:
         smoothing = st.slider("Smoothing", 0.0, 0.99, 0.0, 0.01, key="compare-smoothing", persist_state="session",
                               width=280, help="Weight of what came before in a running mean; 0 shows the values as "
                               "they are.")
-    panels = compared_panels(kind, {name: metrics(run) for run, name in names.items()}, by=by, smoothing=smoothing,
+    panels = compared_panels(kind, {name: curves_of(run) for run, name in names.items()}, by=by, smoothing=smoothing,
                              log_y={"own": None, "log": True, "linear": False}[scale])
     grid(panels, "-".join(["compare", by, scale, *(run.id for run in names)]))
 

@@ -16,7 +16,7 @@ from core.viz.text import counted, duration
 from pages.components.actions import launch
 from pages.components.charts import CONFIG
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run
-from pages.components.reading import metrics
+from pages.components.reading import table_rows
 from pages.components.runs import plain, progress_text
 
 VERDICTS = {HOLDS: (":material/check_circle:", "green"), FAILS: (":material/cancel:", "red"),
@@ -47,11 +47,11 @@ def _state(claim: Claim, experiments: list[Run]) -> tuple[Run | None, list[dict[
     """The newest experiment that bears on a claim: a judged one, else one that is under way."""
     mine = [run for run in experiments if run.config().preset == claim.preset]
     for run in mine:
-        rows = metrics(run)
+        rows = table_rows(run)
         if run.status().state == "done" and (judged := claim.judge(rows)):
             return run, rows, judged
     going = next((run for run in mine if run.status().active), None)
-    return going, metrics(going) if going else [], None
+    return going, table_rows(going) if going else [], None
 
 
 def _ladder(states: dict[str, tuple[Run | None, list[dict[str, Any]], Judgement | None]]) -> None:

@@ -44,15 +44,16 @@ def chromium() -> Iterator[Browser]:
             browser.close()
 
 
-def settle(page: Page) -> None:
-    """Wait until the page has drawn itself: its script has ended once and every chart has its curves."""
+def settle(page: Page, *, fade: int = 700) -> None:
+    """Wait until the page has drawn itself: its script has ended once and every chart has its curves; then `fade`
+    milliseconds more, as plots and images fade in."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=60_000)
     page.locator("[data-testid=stHeading]").first.wait_for(timeout=60_000)
     page.wait_for_function("() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
                            ".every(chart => chart.querySelector('.main-svg'))", timeout=60_000)
     # A fresh server sends the code of each kind of widget at its first use; until then a grey bar stands in.
     page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')", timeout=60_000)
-    page.wait_for_timeout(700)  # plots and images fade in
+    page.wait_for_timeout(fade)
 
 
 def addresses(url: str, runs: Path | None) -> dict[str, str]:

@@ -22,11 +22,18 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
+
+try:
+    from orjson import loads  # a long metrics.jsonl is read five times faster
+except ImportError:  # a machine that only executes runs may lack it
+    from json import loads
 
 from core.change import Change
 from core.errors import InputError
@@ -38,7 +45,9 @@ STATES = ("pending", "running", "stopping", "stopped", "failed", "interrupted", 
 ACTIVE = ("pending", "running", "stopping")
 STALE_SECONDS = 30.0  # a heartbeat older than this, on another host, means that its process is gone
 LOCK_SECONDS = 2.0    # others hold a run's lock for moments only, unless they execute it
+MOST_KEPT = 20_000       # parsed files in memory, a few kB each
 _READ_TRIES = 5
+Parsed = TypeVar("Parsed")
 _heartbeats: dict[tuple[Any, ...], tuple[float, float]] = {}  # of processes elsewhere: (heartbeat, when it moved)
 
 
@@ -96,7 +105,7 @@ class Run:
 
     def config(self) -> RunConfig:
         """The frozen config; raises `InputError` where it is missing or unreadable."""
-        return parse_config(self._json("config.json", required=True))
+        return self._kept("config.json", _parse_config)
 
     def lock(self) -> FileLock:
         """The lock of the process that executes or changes this run; the kernel frees it at any death."""
@@ -104,12 +113,7 @@ class Run:
 
     def stored_status(self) -> Status:
         """status.json as it is written, whether or not its process still lives."""
-        values = self._json("status.json", required=True)
-        known = {name: values[name] for name in Status.__dataclass_fields__ if name in values}
-        if known.get("state") not in STATES:
-            raise InputError(f"run: {self.file('status.json')} names no known state; restore the file or delete the "
-                             "run.")
-        return Status(**known)
+        return self._kept("status.json", _parse_status)
 
     def status(self) -> Status:
         """The state as it is now: a dead process reads as *interrupted*, a STOP file as *stopping*."""
@@ -117,18 +121,18 @@ class Run:
         if status.state == "running" and not process_alive(status):
             return replace(status, state="interrupted", message="The process of this run is gone. Resume continues "
                            "from its last checkpoint.", seconds_left=None)
-        if self.file("STOP").exists():
+        if status.state in ("running", "pending") and self.file("STOP").exists():
             if status.state == "running":
                 return replace(status, state="stopping")
-            if status.state == "pending":  # no process yet: nothing to wait for
-                return replace(status, state="stopped", message="Stopped before it began.")
+            return replace(status, state="stopped", message="Stopped before it began.")  # nothing to wait for
         return status
 
     def write_status(self, status: Status) -> None:
         write_json(self.file("status.json"), asdict(status))
 
-    def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """Rows from byte `offset` on, and the offset for the next call. A half-written last line waits.
+    def metrics(self, offset: int = 0, *, most: int = -1) -> tuple[list[dict[str, Any]], int]:
+        """Rows from byte `offset` on, of about `most` bytes (-1: all), and the offset for the next call. A
+        half-written last line waits.
 
         Resume cuts the file back to its checkpoint: a caller that keeps rows keeps them for one
         `Status.attempts` only. An offset from before the cut reads from the start.
@@ -141,7 +145,7 @@ class Run:
             if offset and file.read(1) != b"\n":  # beyond the end, or inside a line
                 offset = 0
                 file.seek(0)
-            content = file.read()
+            content = file.read(most) + (file.readline() if most > 0 else b"")
         whole = content[: content.rfind(b"\n") + 1]
         return [row for line in whole.splitlines() if (row := _row(line)) is not None], offset + len(whole)
 
@@ -202,6 +206,15 @@ class Run:
         except Timeout:
             raise InputError(f"run: a process still works on {self.id}; wait for its end, or stop it first.") from None
 
+    def _kept(self, name: str, parse: Callable[["Run"], Parsed]) -> Parsed:
+        """What `parse` makes of a required file, kept until the file is another one: pages list hundreds of runs at
+        every refresh."""
+        try:
+            stat = self.file(name).stat()
+        except OSError:
+            return parse(self)  # says what is wrong
+        return _kept(self, parse, (stat.st_mtime_ns, stat.st_ino, stat.st_size))
+
     def _json(self, name: str, *, required: bool) -> dict[str, Any] | None:
         try:
             value = json.loads(self._read(self.file(name)))
@@ -230,9 +243,26 @@ class Run:
         return path.read_text()
 
 
+@lru_cache(maxsize=MOST_KEPT)
+def _kept(run: Run, parse: Callable[[Run], Parsed], stamp: tuple[int, ...]) -> Parsed:
+    return parse(run)
+
+
+def _parse_config(run: Run) -> RunConfig:
+    return parse_config(run._json("config.json", required=True))
+
+
+def _parse_status(run: Run) -> Status:
+    values = run._json("status.json", required=True)
+    known = {name: values[name] for name in Status.__dataclass_fields__ if name in values}
+    if known.get("state") not in STATES:
+        raise InputError(f"run: {run.file('status.json')} names no known state; restore the file or delete the run.")
+    return Status(**known)
+
+
 def _row(line: bytes) -> dict[str, Any] | None:
     try:
-        return json.loads(line)
+        return loads(line)
     except ValueError:
         return None  # a power cut can leave a line of zero bytes: a gap in a curve, not a lost page
 

@@ -8,6 +8,7 @@ import base64
 import math
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from core.viz.palette import ACCENT, QUIET, STRONG, colour
@@ -33,9 +34,10 @@ def line_figure(panel: Panel, *, revision: str, height: int = HEIGHT) -> go.Figu
         few = sum(value is not None for value in curve.y) <= FEW_POINTS
         line = {"color": colour(rank), "width": 2} if curve.emphasis else {"color": QUIET, "width": 1}
         rank += curve.emphasis
-        figure.add_scatter(x=curve.x, y=curve.y, name=curve.name, mode="lines+markers" if few else "lines",
-                           line=line, marker={"size": 6}, opacity=1.0 if curve.emphasis else 0.55,
-                           showlegend=named and curve.emphasis, connectgaps=False,
+        figure.add_scatter(x=np.array(curve.x, dtype=float), y=np.array(curve.y, dtype=float), name=curve.name,
+                           mode="lines+markers" if few else "lines", line=line, marker={"size": 6},
+                           opacity=1.0 if curve.emphasis else 0.55, showlegend=named and curve.emphasis,
+                           connectgaps=False,
                            hovertemplate="%{y:.4g}" + ("" if len(panel.series) > 1 else "<extra></extra>"))
     style(figure, revision=revision, height=height, legend=named)
     figure.update_layout(hovermode="x unified" if len(panel.series) <= MOST_NAMED else "closest")

@@ -2,18 +2,21 @@
 
 import io
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from core.errors import InputError
 
+if TYPE_CHECKING:  # pages cut grids apart without torch, which takes seconds to import
+    from torch import Tensor
+
 LAYOUT = "afterimage-grid"  # PNG text chunk that remembers where the cells are
 
 
-def grid_png(images: torch.Tensor, *, columns: int = 10, cell: int = 112, gap: int = 8) -> bytes:
+def grid_png(images: "Tensor", *, columns: int = 10, cell: int = 112, gap: int = 8) -> bytes:
     """PNG of images [N, C, H, W] in [0, 1] (values outside are clipped), row by row, on transparent ground.
 
     Cells are enlarged by whole factors without smoothing, so that a pixel stays a pixel. `tiles` takes them

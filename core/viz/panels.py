@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
+
+import numpy as np
 
 from core.change import Change
 from core.data.kinds import label_name
-from core.viz.series import Bars, Mark, Panel, Row, Series, by_item, by_layer, scalar, scalars
+from core.viz.curves import Curves, Row
+from core.viz.series import Bars, Mark, Panel, Series, by_item, by_layer, drawn, scalar, scalars
 from core.viz.text import number
 
 MOST_MARKED = 2  # knobs named at one line
 
 
-def pretrain_panels(rows: Sequence[Row]) -> list[Panel]:
+def pretrain_panels(rows: Curves | Sequence[Row]) -> list[Panel]:
     """Log-loss, training error, margin and stationarity over the epochs."""
+    rows = Curves.of(rows)
     return [
         Panel("log_loss", "Loss", "epoch", "ln(mean loss)", scalar(rows, "log-loss", "log_loss"),
               "Natural logarithm of the mean cross-entropy. Far below zero, the network sits close to the "
@@ -40,8 +44,9 @@ def pretrain_panels(rows: Sequence[Row]) -> list[Panel]:
     ]
 
 
-def finetune_panels(rows: Sequence[Row]) -> list[Panel]:
+def finetune_panels(rows: Curves | Sequence[Row]) -> list[Panel]:
     """The loss, then what decides whether the samples can be read back: flips, features, coefficients, weights."""
+    rows = Curves.of(rows)
     return [
         Panel("loss", "Loss", "step", "mean cross-entropy", scalar(rows, "loss", "loss", log_y=True),
               "Fine-tuning loss over the private samples.", log_y=True),
@@ -64,14 +69,14 @@ def finetune_panels(rows: Sequence[Row]) -> list[Panel]:
     ]
 
 
-def flips_panel(rows: Sequence[Row]) -> Panel:
+def flips_panel(rows: Curves | Sequence[Row]) -> Panel:
     """Neuron flips of a fine-tuning."""
     return Panel("flips", "Neuron flips", "step", "flipped / all (share)", by_layer(rows, "flips"),
                  "Share of (sample, neuron) pairs whose ReLU switched since the base. Each flip is a piece of the "
                  "samples' gradients that the attacker predicts wrongly.")
 
 
-def cosine_panel(rows: Sequence[Row]) -> Panel:
+def cosine_panel(rows: Curves | Sequence[Row]) -> Panel:
     """Feature stability of a fine-tuning."""
     return Panel("feature_cosine", "Feature stability", "step", "cosine to step 0",
                  by_item(rows, "sample", "feature_cosine"),
@@ -96,8 +101,9 @@ def visibility_bars(report: dict[str, Any] | None, *, pictures: list[bytes] | No
                 "below the largest: out of reach for gradient-based attacks.", pictures)
 
 
-def attack_panels(rows: Sequence[Row], *, best: int | None = None) -> list[Panel]:
+def attack_panels(rows: Curves | Sequence[Row], *, best: int | None = None) -> list[Panel]:
     """Loss terms, residuals, coefficients, gates and restarts of an attack; the slack, where it solves programmes."""
+    rows = Curves.of(rows)
     slack = scalar(rows, "mean slack", "mean_slack", log_y=True)
     unit = "samples solved" if slack else "attack step"
     return [
@@ -153,7 +159,7 @@ COMPARED = {  # the curves that are worth laying over one another, by kind
 }
 
 
-def compared_panels(kind: str, runs: dict[str, Sequence[Row]], *, by: str = "step", smoothing: float = 0.0,
+def compared_panels(kind: str, runs: dict[str, Curves | Sequence[Row]], *, by: str = "step", smoothing: float = 0.0,
                     log_y: bool | None = None) -> list[Panel]:
     """The same metric of several runs in one chart; `runs` maps the name shown to its rows.
 
@@ -165,16 +171,16 @@ def compared_panels(kind: str, runs: dict[str, Sequence[Row]], *, by: str = "ste
     for key, (y_title, title) in COMPARED[kind].items():
         log = key not in ("log_loss", "feature_cosine_mean") if log_y is None else log_y
         series: list[Series] = [one for name, rows in runs.items()
-                                for one in scalar(_placed(rows, key, by, smoothing), name, key, log_y=log)]
+                                for one in _placed(Curves.of(rows), name, key, by, smoothing, log)]
         panels.append(Panel(key, title, x_title, y_title, series, log_y=log))
     return panels
 
 
-def _placed(rows: Sequence[Row], key: str, by: str, smoothing: float) -> list[Row]:
-    """Rows of one metric alone, at the wanted place and smoothed."""
-    placed, mean = [], None
-    for row in rows:
-        if key in row and row[key] is not None and by in row:
-            mean = row[key] if mean is None else smoothing * mean + (1 - smoothing) * row[key]
-            placed.append({"step": row[by], key: mean})
-    return placed
+def _placed(curves: Curves, name: str, key: str, by: str, smoothing: float, log_y: bool) -> list[Series]:
+    """The curve of one metric, at the wanted place and smoothed."""
+    step, seconds, y = curves.points(key).T
+    x = seconds if by == "seconds" else step
+    present = ~np.isnan(x) & ~np.isnan(y)
+    x, y = x[present], y[present]
+    y = np.array(list(accumulate(y.tolist(), lambda mean, value: smoothing * mean + (1 - smoothing) * value)))
+    return drawn(name, x, y, log_y=log_y)

@@ -6,12 +6,13 @@ A `Panel` is one chart: titles with units, scale, and its `Series`. Built from t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-MOST_POINTS = 2_000         # of one trace; more than a screen has pixels
-MOST_PANEL_POINTS = 16_000  # of all traces of a chart together
+import numpy as np
 
-Row = dict[str, Any]
+from core.viz.curves import Curves, Row
+
+MOST_POINTS = 1_200        # of one trace; more than a chart has pixels
+MOST_PANEL_POINTS = 8_000  # of all traces of a chart together
 
 
 @dataclass(frozen=True)
@@ -70,67 +71,75 @@ def downsample(x: Sequence[float], y: Sequence[float | None], limit: int = MOST_
                ) -> tuple[list[float], list[float | None]]:
     """At most `limit` of the points, in order: the ends, and the smallest and largest of each stretch.
 
-    Peaks stay visible, unlike with every n-th point. A gap (None) counts as neither.
+    Peaks stay visible, unlike with every n-th point. A gap (None or NaN) counts as neither.
     """
-    count = len(x)
-    if count <= limit:
-        return list(x), list(y)
-    buckets = max(1, (limit - 2) // 2)
-    keep = {0, count - 1}
-    for bucket in range(buckets):
-        start = 1 + bucket * (count - 2) // buckets
-        stop = 1 + (bucket + 1) * (count - 2) // buckets
-        present = [index for index in range(start, stop) if y[index] is not None]
-        if present:
-            keep.add(min(present, key=y.__getitem__))
-            keep.add(max(present, key=y.__getitem__))
-    chosen = sorted(keep)
-    return [x[index] for index in chosen], [y[index] for index in chosen]
+    places, values = np.asarray(x, dtype=float), np.array(y, dtype=float)
+    if len(places) > limit:
+        kept = _peaks(values, limit)
+        places, values = places[kept], values[kept]
+    return places.tolist(), [None if value != value else value for value in values.tolist()]
 
 
-def scalar(rows: Sequence[Row], name: str, key: str, *, log_y: bool = False, limit: int = MOST_POINTS,
+def _peaks(values: np.ndarray, limit: int) -> np.ndarray:
+    """Which of the values to keep."""
+    inner, buckets = len(values) - 2, max(1, (limit - 2) // 2)
+    width = -(-inner // buckets)
+    padded = np.full(width * -(-inner // width), np.nan)
+    padded[:inner] = values[1:-1]
+    table = padded.reshape(-1, width)
+    empty = np.isnan(table)
+    first = 1 + width * np.arange(len(table))
+    low = first + np.where(empty, np.inf, table).argmin(1)
+    high = first + np.where(empty, -np.inf, table).argmax(1)
+    present = ~empty.all(1)
+    return np.unique(np.concatenate([[0, len(values) - 1], low[present], high[present]]))
+
+
+def scalar(rows: Curves | Sequence[Row], name: str, key: str, *, log_y: bool = False, limit: int = MOST_POINTS,
            emphasis: bool = True) -> list[Series]:
     """The curve of one scalar metric, in a list; empty where no row has a value to draw.
 
     On a log axis, values at or below zero cannot be drawn and become gaps.
     """
-    pairs = [(row["step"], row[key]) for row in rows if key in row]
-    y = [None if value is None or (log_y and value <= 0) else value for _, value in pairs]
-    if all(value is None for value in y):
+    block = Curves.of(rows).points(key)
+    return drawn(name, block[:, 0], block[:, 2], log_y=log_y, limit=limit, emphasis=emphasis)
+
+
+def drawn(name: str, x: np.ndarray, y: np.ndarray, *, log_y: bool = False, limit: int = MOST_POINTS,
+          emphasis: bool = True) -> list[Series]:
+    """The curve through points [n], in a list; empty where nothing can be drawn."""
+    if log_y:
+        y = np.where(y > 0, y, np.nan)
+    if np.isnan(y).all():
         return []
-    x, y = downsample([step for step, _ in pairs], y, limit)
-    return [Series(name, x, y, emphasis)]
+    return [Series(name, *downsample(x, y, limit), emphasis)]
 
 
-def scalars(rows: Sequence[Row], names: dict[str, str], *, log_y: bool = False) -> list[Series]:
+def scalars(rows: Curves | Sequence[Row], names: dict[str, str], *, log_y: bool = False) -> list[Series]:
     """Curves of several metrics: `names` maps metric to legend."""
-    return [one for key, name in names.items() for one in scalar(rows, name, key, log_y=log_y)]
+    curves = Curves.of(rows)
+    return [one for key, name in names.items() for one in scalar(curves, name, key, log_y=log_y)]
 
 
-def by_layer(rows: Sequence[Row], prefix: str, *, log_y: bool = False) -> list[Series]:
+def by_layer(rows: Curves | Sequence[Row], prefix: str, *, log_y: bool = False) -> list[Series]:
     """One curve a layer, from metrics named ``prefix.layers.i``."""
-    keys = sorted({key for row in rows for key in row if key.startswith(prefix + ".layers.")})
+    curves = Curves.of(rows)
+    keys = sorted(key for key in curves.columns if key.startswith(prefix + ".layers."))
     names = {key: f"layer {int(key.rsplit('.', 1)[1]) + 1}" for key in keys}
-    return scalars(rows, names, log_y=log_y)
+    return scalars(curves, names, log_y=log_y)
 
 
-def by_item(rows: Sequence[Row], noun: str, key: str, *, log_y: bool = False, magnitude: bool = False,
+def by_item(rows: Curves | Sequence[Row], noun: str, key: str, *, log_y: bool = False, magnitude: bool = False,
             best: int | None = None) -> list[Series]:
     """One curve an entry of a list-valued metric: ``sample 1``, ``sample 2``, …
 
     Points are shared out, so that hundreds of curves stay quick. With `best`, the others are context.
     """
-    lists = [(row["step"], row[key]) for row in rows if isinstance(row.get(key), list)]
-    width = max((len(values) for _, values in lists), default=0)
-    limit = max(20, min(MOST_POINTS, MOST_PANEL_POINTS // max(1, width)))
+    block = Curves.of(rows).points(key, listed=True)
+    steps, values = block[:, 0], np.abs(block[:, 2:]) if magnitude else block[:, 2:]
+    limit = max(20, min(MOST_POINTS, MOST_PANEL_POINTS // max(1, values.shape[1])))
     curves = []
-    for item in range(width):
-        single = [{"step": step, "value": _entry(values, item, magnitude)} for step, values in lists]
-        curves += scalar(single, f"{noun} {item + 1}", "value", log_y=log_y, limit=limit,
-                         emphasis=best is None or item == best)
+    for item in range(values.shape[1]):
+        curves += drawn(f"{noun} {item + 1}", steps, values[:, item], log_y=log_y, limit=limit,
+                        emphasis=best is None or item == best)
     return sorted(curves, key=lambda curve: curve.emphasis)  # what matters is drawn last, on top
-
-
-def _entry(values: list[float | None], item: int, magnitude: bool) -> float | None:
-    value = values[item] if item < len(values) else None
-    return abs(value) if magnitude and value is not None else value

@@ -1,7 +1,10 @@
 """Showing plot data in a page."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.viz.anatomy_figures import coefficient_figure, gate_figure, spectrum_figure
@@ -16,6 +19,7 @@ from core.viz.spectrum import Spectrum
 CONFIG = {"displaylogo": False, "displayModeBar": "hover",
           "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
           "toImageButtonOptions": {"format": "svg"}}
+MOST_KEPT = 200  # figures, a few dozen kB each
 
 
 Chart = Panel | Bars | Spectrum | Coefficients | GatePicture | Plane
@@ -31,8 +35,31 @@ def chart(panel: Chart, run_id: str) -> None:
         return
     axes = [getattr(panel, name, "") for name in ("y_title", "x_title")]
     words = " over ".join(axis for axis in axes if axis) or "neurons by samples"
-    st.plotly_chart(DRAW[type(panel)](panel, revision=run_id), key=f"{run_id}-{panel.key}", config=CONFIG,
+    st.plotly_chart(_figure(panel, run_id), key=f"{run_id}-{panel.key}", config=CONFIG,
                     alt=f"{panel.title}: {words}. {panel.help}".strip())
+
+
+def _figure(panel: Chart, run_id: str) -> go.Figure:
+    """Drawn anew where it shows something else than at the last refresh, which costs far more than to compare."""
+    if type(panel) is not Panel:
+        return DRAW[type(panel)](panel, revision=run_id)
+    kept, mutex = _kept_figures()
+    key = f"{run_id}-{panel.key}"
+    shown, figure = kept.get(key, (None, None))
+    if shown != panel:
+        figure = line_figure(panel, revision=run_id)
+    with mutex:
+        kept[key] = panel, figure
+        kept.move_to_end(key)
+        while len(kept) > MOST_KEPT:
+            kept.popitem(last=False)
+    return figure
+
+
+@st.cache_resource(show_spinner=False)
+def _kept_figures() -> tuple[OrderedDict[str, tuple[Panel, go.Figure]], threading.Lock]:
+    """Of all browsers together."""
+    return OrderedDict(), threading.Lock()
 
 
 def grid(panels: Sequence[Panel], run_id: str, *, columns: int = 2) -> None:

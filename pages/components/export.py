@@ -7,7 +7,6 @@ import streamlit as st
 
 from core.runs.directory import Run
 from core.viz.csv_text import csv_text
-from pages.components.reading import metrics
 
 TENSORS = {"reconstruction.safetensors": "Reconstruction", "result.safetensors": "All tensors"}
 
@@ -34,7 +33,7 @@ def exports(run: Run) -> None:
     with st.container(horizontal=True):
         report_button([run], key=f"report-{run.id}")
         if run.file("metrics.jsonl").exists():
-            st.download_button("Metrics (CSV)", lambda: csv_text(metrics(run)), f"{run.id}-metrics.csv", "text/csv",
+            st.download_button("Metrics (CSV)", lambda: csv_text(run.metrics()[0]), f"{run.id}-metrics.csv", "text/csv",
                                key=f"metrics-csv-{run.id}", icon=":material/table:", on_click="ignore",
                                help="Every recorded row; lists, such as one value a sample, have a column for each.")
         for file, label in TENSORS.items():

@@ -8,6 +8,7 @@ import streamlit as st
 from core.runs.config import AttackConfig
 from core.runs.directory import Run, Status
 from core.runs.store import referred
+from core.viz.curves import Curves
 from core.viz.panels import attack_panels, cosine_panel, flips_panel, marked
 from core.viz.text import counted, fixed, number
 from pages.components.anatomy import attack_anatomy
@@ -15,7 +16,7 @@ from pages.components.charts import chart, grid
 from pages.components.layout import limits
 from pages.components.pictures import final_pairs, pairs, strip
 from pages.components.plane import attacked_plane
-from pages.components.reading import metrics, pictures
+from pages.components.reading import curves, pictures
 from pages.components.runs import plain
 from pages.components.tuning import tuning
 from pages.components.why import why
@@ -25,9 +26,9 @@ MOST_RESTART_IMAGES = 120
 
 def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
     """Score, pictures beside the victim's diagnostics, curves, limits."""
-    rows, report = metrics(run), run.outcome()
+    drawn, report = curves(run), run.outcome()
     victim = referred(run, "finetune")
-    _numbers(rows, report, status)
+    _numbers(drawn.last, report, status)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _images(run, config, status, report, victim)
@@ -41,7 +42,7 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
         attack_anatomy(run, report, victim)
     with st.container():
         tuning(run, config, status)
-    panels = marked(attack_panels(rows, best=_best(rows)), run.changes())
+    panels = marked(attack_panels(drawn, best=_best(drawn)), run.changes())
     if not status.active:  # a method leaves out what it does not have
         panels = [panel for panel in panels if not panel.empty]
     grid(panels, run.id, columns=3)
@@ -54,8 +55,8 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
             strip(restarts[:MOST_RESTART_IMAGES], noun="restart image", size=56)
 
 
-def _numbers(rows: list[dict[str, Any]], report: dict[str, Any] | None, status: Status) -> None:
-    last, score = (rows[-1] if rows else {}), (report or {}).get("score")
+def _numbers(last: dict[str, Any], report: dict[str, Any] | None, status: Status) -> None:
+    score = (report or {}).get("score")
     with st.container(horizontal=True):
         if score and "mean_distance" in score:
             _points(score)
@@ -147,13 +148,14 @@ def _reasons(victim: Run | None) -> None:
         st.caption("No fine-tuning of this laboratory is attacked here, so how neurons flipped and how far features "
                    "moved is not known.")
         return
-    rows = metrics(victim)
+    drawn = curves(victim)
     st.markdown("**Why it works or fails**")
     st.caption("Measured while the victim was fine-tuned. The attack does not see it.")
-    for panel in (flips_panel(rows), cosine_panel(rows)):
+    for panel in (flips_panel(drawn), cosine_panel(drawn)):
         chart(panel, f"{victim.id}-victim")
 
 
-def _best(rows: list[dict[str, Any]]) -> int | None:
+def _best(drawn: Curves) -> int | None:
     """The restart that leads now."""
-    return next((row["best_restart"] for row in reversed(rows) if "best_restart" in row), None)
+    column = drawn.columns.get("best_restart")
+    return int(column.block[-1, 2]) if column else None

@@ -16,7 +16,7 @@ from core.viz.experiments import point_name, reason_charts, score_chart, scored
 from core.viz.text import fixed, number
 from pages.components.charts import CONFIG
 from pages.components.layout import limits, open_run
-from pages.components.reading import metrics
+from pages.components.reading import table_rows
 from pages.components.runs import fraction, plain, progress_text
 
 # Column of the table: (its name, places after the point; None as it is).
@@ -38,7 +38,7 @@ LINKS = {"attack": "attack", "finetune": "fine-tuning", "pretrain": "pretraining
 
 def experiment_view(run: Run, config: ExperimentConfig, status: Status) -> None:
     """Numbers, what runs now, the two plots, limits, table."""
-    rows, preset = metrics(run), PRESETS[config.preset]
+    rows, preset = table_rows(run), PRESETS[config.preset]
     scores = [row["mean_ssim"] for row in scored(rows)]
     failed = sum(row["state"] == "failed" for row in rows)
     with st.container(horizontal=True):

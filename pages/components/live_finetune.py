@@ -12,13 +12,13 @@ from pages.components.charts import chart, grid
 from pages.components.forecast import finished_forecast
 from pages.components.layout import limits
 from pages.components.pictures import TRUTH, strip
-from pages.components.reading import metrics, pictures
+from pages.components.reading import curves, pictures
 
 
 def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
     """Visibility first: it decides what any attack can do."""
-    rows, report = metrics(run), run.outcome()
-    last = rows[-1] if rows else {}
+    drawn, report = curves(run), run.outcome()
+    last = drawn.last
     flips = [value for key, value in last.items() if key.startswith("flips.") and value is not None]
     with st.container(horizontal=True):
         st.metric("Loss", number(last.get("loss")), border=True)
@@ -32,7 +32,7 @@ def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
         st.metric("Weight change", number(last.get("weight_change")), border=True)
     truth = pictures(run.file("truth.png"))
     bars = visibility_bars(report, pictures=truth or None)
-    loss, *others = finetune_panels(rows)
+    loss, *others = finetune_panels(drawn)
     left, right = st.columns([2, 1], gap="medium")
     with left:
         if bars:

@@ -8,13 +8,13 @@ from core.viz.panels import pretrain_panels
 from core.viz.text import number, percent
 from pages.components.charts import grid
 from pages.components.plane import trained_plane
-from pages.components.reading import metrics
+from pages.components.reading import curves
 
 
 def pretrain_view(run: Run, config: RunConfig, status: Status) -> None:
     """Four or five numbers, four curves."""
-    rows, report = metrics(run), run.outcome() or {}
-    last = {key: value for row in rows[-20:] for key, value in row.items() if value is not None} | {
+    drawn, report = curves(run), run.outcome() or {}
+    last = {key: value for row in drawn.recent for key, value in row.items() if value is not None} | {
         {"train_error": "error"}.get(key, key): value for key, value in report.items()}
     with st.container(horizontal=True):
         st.metric("ln(mean loss)", number(last.get("log_loss")), border=True)
@@ -25,4 +25,4 @@ def pretrain_view(run: Run, config: RunConfig, status: Status) -> None:
         if report.get("holdout_accuracy") is not None:
             st.metric("Hold-out accuracy", percent(report["holdout_accuracy"]), border=True)
     trained_plane(run)
-    grid(pretrain_panels(rows), run.id)
+    grid(pretrain_panels(drawn), run.id)

@@ -16,7 +16,7 @@ from pages.components.charts import CONFIG
 from pages.components.knobs import knobs
 from pages.components.layout import NAVIGATION, limits, open_run
 from pages.components.pictures import final_pairs
-from pages.components.reading import metrics
+from pages.components.reading import table_rows
 from pages.components.runs import fraction, plain, progress_text
 
 PARALLEL_HELP = ("A line is a trial, from its knobs to what came out; blue is better. Drag along an axis to keep the "
@@ -30,7 +30,7 @@ MARKS_HELP = ("Each point is a trial. The attack sees the residual alone; the sc
 
 def search_view(run: Run, config: SearchConfig, status: Status) -> None:
     """Numbers, what runs now, the charts, the best images, limits, table."""
-    rows = metrics(run)
+    rows = table_rows(run)
     winner = best(rows, config.objective)
     if config.objective == "ssim":
         st.warning("**Oracle.** Trials are judged by the truth, which no adversary has: a ceiling, no attack claim.",

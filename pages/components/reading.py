@@ -1,5 +1,7 @@
-"""Reading run directories for display: each byte of metrics once, each picture once."""
+"""Reading run directories for display: each byte of metrics once, each picture once, for all browsers together."""
 
+import threading
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -8,36 +10,77 @@ import streamlit as st
 from core.data.kinds import DEFAULT, KINDS
 from core.runs.directory import Run
 from core.runs.store import referred
+from core.viz.curves import Curves, Row
 from core.viz.images import tiles
 from core.viz.patterns import read_rows
-from core.viz.series import Row
 
-MOST_FOLLOWED = 12  # runs whose rows one browser session keeps
+MOST_FOLLOWED = 32  # runs whose numbers the server keeps
+CHUNK = 1 << 22     # bytes of metrics that are parsed at a time
 
 
-def metrics(run: Run) -> list[Row]:
-    """All rows so far. Only what was appended since the last call is read and parsed.
+class _Followed:
+    """What one run's metrics.jsonl held when it was last looked at; one for all browsers."""
+
+    def __init__(self, version: tuple[int, int]) -> None:
+        self.version, self.offset = version, 0
+        self.curves, self.rows = Curves(), []
+        self.mutex = threading.Lock()
+
+    def update(self, run: Run, *, tabled: bool) -> None:
+        while True:
+            rows, offset = run.metrics(self.offset, most=CHUNK)
+            if offset < self.offset:  # cut while we looked: these rows begin at the start of the file
+                self.curves, self.rows = Curves(), []
+            self.offset = offset
+            if tabled:
+                self.rows.extend(rows)
+            else:
+                self.curves.extend(rows)
+            if not rows:
+                return
+
+
+@st.cache_resource(show_spinner=False)
+def _followed() -> tuple[OrderedDict[str, _Followed], threading.Lock]:
+    return OrderedDict(), threading.Lock()
+
+
+def _follow(run: Run, *, tabled: bool) -> _Followed | None:
+    """Only what was appended since the last call is read and parsed.
 
     A resumed run cuts its file back to the checkpoint: another attempt, or another inode, starts afresh.
     """
-    kept: dict[str, dict[str, Any]] = st.session_state.setdefault("followed_metrics", {})
-    path = run.file("metrics.jsonl")
     try:
-        version = (run.stored_status().attempts, path.stat().st_ino)
+        version = (run.stored_status().attempts, run.file("metrics.jsonl").stat().st_ino)
     except FileNotFoundError:
-        return []
-    entry = kept.pop(str(run.path), None)
-    if entry is None or entry["version"] != version:
-        entry = {"version": version, "offset": 0, "rows": []}
-    rows, offset = run.metrics(entry["offset"])
-    if offset < entry["offset"]:  # cut while we looked: these rows are the whole file
-        entry["rows"] = []
-    entry["offset"] = offset
-    entry["rows"].extend(rows)
-    kept[str(run.path)] = entry  # last in the order of use
-    while len(kept) > MOST_FOLLOWED:
-        kept.pop(next(iter(kept)))
-    return entry["rows"]
+        return None
+    kept, mutex = _followed()
+    with mutex:
+        key = f"{run.path} {tabled}"
+        entry = kept.get(key)
+        if entry is None or entry.version != version:
+            entry = kept[key] = _Followed(version)
+        kept.move_to_end(key)
+        while len(kept) > MOST_FOLLOWED:
+            kept.popitem(last=False)
+    with entry.mutex:
+        entry.update(run, tabled=tabled)
+    return entry
+
+
+def curves(run: Run) -> Curves:
+    """The numbers so far of a run that is drawn as curves."""
+    entry = _follow(run, tabled=False)
+    if entry is None:
+        return Curves()
+    entry.curves.draw(all_of_it=not run.status().active)
+    return entry.curves
+
+
+def table_rows(run: Run) -> list[Row]:
+    """The rows so far of a run that is shown as a table: an experiment or a search."""
+    entry = _follow(run, tabled=True)
+    return entry.rows if entry else []
 
 
 def pictures(path: Path) -> list[bytes]:

@@ -17,7 +17,7 @@ from core.viz.text import ago, clock, counted, duration, fixed, number
 from core.viz.titles import title
 from pages.components.layout import NAVIGATION, open_run
 from pages.components.pictures import img, missing
-from pages.components.reading import metrics, pictures
+from pages.components.reading import curves, pictures, table_rows
 
 STATES = {  # state: (icon, colour)
     "pending": (":material/hourglass_empty:", "gray"), "running": (":material/play_circle:", "blue"),
@@ -82,14 +82,14 @@ def facts(config: RunConfig, status: Status) -> list[str]:
 def band(run: Run, config: RunConfig) -> str:
     """The strip of a card: pictures of the run, or its loss as a small curve."""
     if config.kind == "pretrain":
-        curve = scalar(metrics(run), "loss", "log_loss", limit=200)
+        curve = scalar(curves(run), "loss", "log_loss", limit=200)
         return _curve(sparkline_svg(curve[0]) if curve else "", "Loss over the epochs") or "<span>no curve yet</span>"
     if config.kind == "experiment":
-        scores = [row["mean_ssim"] for row in metrics(run) if row.get("mean_ssim") is not None]
+        scores = [row["mean_ssim"] for row in table_rows(run) if row.get("mean_ssim") is not None]
         drawn = sparkline_svg(Series("mean SSIM", list(range(len(scores))), sorted(scores, reverse=True)))
         return _curve(drawn, "Scores of all points, sorted") or "<span>no scores yet</span>"
     if config.kind == "search":
-        found = [row["residual"] for row in metrics(run) if row["residual"] is not None]
+        found = [row["residual"] for row in table_rows(run) if row["residual"] is not None]
         drawn = sparkline_svg(Series("residual", list(range(len(found))), sorted(found, reverse=True)))
         return _curve(drawn, "Residuals of all trials, sorted") or "<span>no trials yet</span>"
     if config.kind == "finetune":

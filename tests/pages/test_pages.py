@@ -11,6 +11,7 @@ from core.evidence.claims import CLAIMS
 from core.lessons.log import LessonLog
 from core.runs.directory import Run
 from core.runs.notes import Notes, read_notes
+from pages.components.reading import curves
 from pages.components.runs import caption
 
 PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "search", "compare", "evidence", "lessons")
@@ -152,18 +153,17 @@ def test_a_resumed_attack_does_not_show_the_score_of_the_stopped_one(show, runs_
 def test_appended_rows_are_read_once_and_a_resumed_file_afresh(show, runs_root):
     run = synthetic.pretrain(runs_root, state="running")
     app = show("pretrain", run=run.id)
-    followed = app.session_state["followed_metrics"][str(run.path)]
-    assert len(followed["rows"]) == 40
+    assert curves(run).rows == 40
     with run.file("metrics.jsonl").open("a") as file:
         file.write(json.dumps({"step": 400, "log_loss": -15.0}) + "\n" + '{"step": 410, "log')  # half a line
     app.run()
-    assert len(app.session_state["followed_metrics"][str(run.path)]["rows"]) == 41
+    assert curves(run).rows == 41
     shorter = "".join(line + "\n" for line in run.file("metrics.jsonl").read_text().splitlines()[:10])
     run.file("copy").write_text(shorter)
     run.file("copy").replace(run.file("metrics.jsonl"))
     app.run()
     check(app)
-    assert len(app.session_state["followed_metrics"][str(run.path)]["rows"]) == 10
+    assert curves(run).rows == 10
 
 
 @pytest.mark.parametrize("kind", MAKERS)
