@@ -32,7 +32,8 @@ from playwright.sync_api import BrowserContext
 from core.cli.launch import run_here
 from core.files import write_json
 from core.runs.config import AttackConfig, FinetuneConfig, PretrainConfig, RunConfig
-from core.runs.directory import Run, Status, this_process
+from core.runs.directory import Run
+from core.runs.status import Status, this_process
 from core.runs.store import RunStore
 from scripts.screenshots import chromium, settle
 

@@ -1,14 +1,18 @@
-"""What the operating system knows: cores, GPUs, and whether a process still runs. Never imports torch."""
+"""What the operating system knows: cores, GPUs, load, and whether a process still runs. Never imports torch."""
 
+import math
 import os
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psutil
 
 from core.errors import InputError
 
+GPU_SECONDS = 5.0  # between two questions to nvidia-smi, each of which costs a process
 PROJECT = Path(__file__).parents[1]  # the checkout: `python -m core` works from here
 
 
@@ -52,6 +56,41 @@ def still_runs(pid: int | None, started: float | None) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+class Meter:
+    """What this process uses of its machine: `read` at each heartbeat."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._process.cpu_percent()  # the first call begins the interval of the next one
+        self._gpu: dict[str, float] = {}
+        self._gpu_read = -math.inf
+
+    def read(self) -> dict[str, float]:
+        """``cpu``: cores busy since the last call, of ``cores``; ``memory`` of ``memory_total``, bytes. Once the
+        process computes on a GPU also ``gpu``, a share, and ``gpu_memory`` of ``gpu_memory_total``, bytes, of the
+        whole device."""
+        found = {"cpu": self._process.cpu_percent() / 100, "cores": cpu_cores(),
+                 "memory": self._process.memory_info().rss, "memory_total": psutil.virtual_memory().total}
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized() and time.monotonic() - self._gpu_read > GPU_SECONDS:
+            self._gpu_read = time.monotonic()
+            self._gpu = gpu_load((cuda_devices() or ["0"])[torch.cuda.current_device()])
+        return found | self._gpu
+
+
+def gpu_load(device: str) -> dict[str, float]:
+    """Use of a GPU as nvidia-smi tells it: ``gpu``, ``gpu_memory``, ``gpu_memory_total``; {} where it does not."""
+    if shutil.which("nvidia-smi") is None:
+        return {}
+    answer = subprocess.run(["nvidia-smi", "-i", device, "--query-gpu=utilization.gpu,memory.used,memory.total",
+                             "--format=csv,noheader,nounits"], capture_output=True, text=True, check=False)
+    try:
+        share, used, total = (float(value) for value in answer.stdout.split(","))
+    except ValueError:  # "[N/A]" of a MIG slice, or an error
+        return {}
+    return {"gpu": share / 100, "gpu_memory": used * 2**20, "gpu_memory_total": total * 2**20}
 
 
 def slots(*, default: int = 1) -> int:

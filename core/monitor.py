@@ -21,8 +21,10 @@ class Monitor(Protocol):
     def record(self, step: int, **values: float | list[float] | str) -> None:
         """Append one row of named values to the metrics."""
 
-    def snapshot(self, step: int, images: torch.Tensor) -> None:
-        """Keep images [N, C, H, W] in [0, 1] as they are at `step`."""
+    def snapshot(self, step: int, images: torch.Tensor, *, restarts: torch.Tensor | None = None,
+                 numbers: Sequence[int] = ()) -> None:
+        """Keep images [N, C, H, W] in [0, 1] as they are at `step`; of a search with several restarts also those of
+        each, `restarts` [R, N, C, H, W] with their `numbers` (from 0)."""
 
     def offer(self, knobs: dict[str, float]) -> None:
         """These knobs may be changed from now on, and have these values."""
@@ -51,7 +53,10 @@ class Silent:
 
     def progress(self, step: int, total: int) -> None: ...
     def record(self, step: int, **values: float | list[float] | str) -> None: ...
-    def snapshot(self, step: int, images: torch.Tensor) -> None: ...
+
+    def snapshot(self, step: int, images: torch.Tensor, *, restarts: torch.Tensor | None = None,
+                 numbers: Sequence[int] = ()) -> None: ...
+
     def save_checkpoint(self, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None: ...
     def log(self, message: str) -> None: ...
     def offer(self, knobs: dict[str, float]) -> None: ...

@@ -18,7 +18,7 @@ from pages.components.export import report_button
 from pages.components.knobs import knobs, typed
 from pages.components.landscape import landscape
 from pages.components.layout import NAVIGATION, heading, inside_app, linked, open_run
-from pages.components.pictures import final_pairs, pairs, strip
+from pages.components.pictures import NEAREST, final_pairs, pairs, strip
 from pages.components.reading import curves as curves_of
 from pages.components.reading import pictures
 from pages.components.runs import badge, caption, parent, plain
@@ -82,13 +82,15 @@ def _readable(store: RunStore, names: list[str]) -> list[Run]:
 
 
 def show_pictures(kind: str, names: dict[Run, str]) -> None:
-    sort, differences = "", False
+    sort, differences, neighbours = "", False, False
     if kind == "attack":
         with st.container(horizontal=True, vertical_alignment="bottom"):
             sort = st.selectbox("Order of the targets", list(ORDERS), key="compare-order", persist_state="session",
                                 format_func=ORDERS.__getitem__, width=260)
             differences = st.toggle("Difference images", key="compare-differences", persist_state="session",
                                     help="|truth - reconstruction|: black where they agree.")
+            neighbours = st.toggle("Nearest training image", key="compare-neighbours", persist_state="session",
+                                   help=NEAREST)
     for run, name in names.items():
         with st.container(border=True):
             with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
@@ -105,7 +107,7 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
             with left:
                 if report:
                     final_pairs(run, report, size=112 if report["samples"] <= 6 else None, sort=sort,
-                                differences=differences)
+                                differences=differences, neighbours=neighbours)
                 elif taken := run.snapshots():
                     pairs([], pictures(taken[-1][1]), matched=False, found_name=f"step {taken[-1][0]:,}")
                 else:

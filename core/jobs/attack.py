@@ -9,6 +9,7 @@ from core.attacks.outcome import Outcome
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
 from core.jobs.inputs import load_victim, observe_files
+from core.jobs.nearest import base_images, base_of, write_nearest
 from core.jobs.scoring import score, score_training
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
@@ -41,6 +42,9 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     recorder.log(outcome.status.value)
     _write(run, outcome)
     scored = score(run, outcome, victim) if victim else score_training(run, outcome, config, recorder)
+    if victim:
+        base = base_images(base_of(run, config.finetune), recorder)
+        scored["nearest"] = write_nearest(run, outcome.x, {"private samples": victim.x, "base's training set": base})
     write_json(run.file("report.json"), finite({**_report(observation, outcome), "score": scored,
                                                 "changes": [change.model_dump() for change in run.changes()],
                                                 "seconds": run.status().seconds}))

@@ -8,6 +8,7 @@ from core.attacks.outcome import Outcome
 from core.data.problems import problem_of
 from core.errors import InputError
 from core.files import write_atomic, write_tensors
+from core.jobs.nearest import write_nearest
 from core.jobs.training_score import score_against, score_points, training_truth
 from core.metrics.gates import in_order, matched_gates, mismatch
 from core.metrics.matching import match
@@ -67,5 +68,6 @@ def score_training(run: Run, outcome: Outcome, config: AttackConfig, recorder: R
         values = score_points(truth, outcome.x.cpu())
     else:
         values = score_against(truth, outcome.x.cpu(), candidates)
+        values["nearest"] = write_nearest(run, outcome.x, {"base's training set": truth.x})
     return {**values, "problem": problem.name, "of": f"training {problem.kind.noun}s",
             "selected_by": "the attack's own residual"}

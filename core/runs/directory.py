@@ -38,47 +38,13 @@ except ImportError:  # a machine that only executes runs may lack it
 from core.change import Change
 from core.errors import InputError
 from core.files import write_json
-from core.machine import process_started, still_runs
 from core.runs.config import RunConfig, parse_config
+from core.runs.status import Status, parse_status, process_alive
 
-STATES = ("pending", "running", "stopping", "stopped", "failed", "interrupted", "done")
-ACTIVE = ("pending", "running", "stopping")
-STALE_SECONDS = 30.0  # a heartbeat older than this, on another host, means that its process is gone
 LOCK_SECONDS = 2.0    # others hold a run's lock for moments only, unless they execute it
 MOST_KEPT = 20_000       # parsed files in memory, a few kB each
 _READ_TRIES = 5
 Parsed = TypeVar("Parsed")
-_heartbeats: dict[tuple[Any, ...], tuple[float, float]] = {}  # of processes elsewhere: (heartbeat, when it moved)
-
-
-@dataclass(frozen=True)
-class Status:
-    """A run's state. Times are Unix seconds; `seconds` is computing time over all attempts. `tunable` holds the
-    knobs that may be changed now, with their present values.
-
-    `pid`, `process_started` (see `core.machine.process_started`) and `host` name the process that runs it.
-    """
-
-    state: str = "pending"
-    step: int = 0
-    total: int = 0
-    message: str = ""
-    created: float = 0.0
-    started: float | None = None
-    updated: float = 0.0
-    ended: float | None = None
-    seconds: float = 0.0
-    seconds_left: float | None = None
-    pid: int | None = None
-    process_started: float | None = None
-    host: str = ""
-    attempts: int = 0
-    summary: dict[str, Any] = field(default_factory=dict)
-    tunable: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def active(self) -> bool:
-        return self.state in ACTIVE
 
 
 class Run:
@@ -113,7 +79,7 @@ class Run:
 
     def stored_status(self) -> Status:
         """status.json as it is written, whether or not its process still lives."""
-        return self._kept("status.json", _parse_status)
+        return self._kept("status.json", _read_status)
 
     def status(self) -> Status:
         """The state as it is now: a dead process reads as *interrupted*, a STOP file as *stopping*."""
@@ -252,12 +218,8 @@ def _parse_config(run: Run) -> RunConfig:
     return parse_config(run._json("config.json", required=True))
 
 
-def _parse_status(run: Run) -> Status:
-    values = run._json("status.json", required=True)
-    known = {name: values[name] for name in Status.__dataclass_fields__ if name in values}
-    if known.get("state") not in STATES:
-        raise InputError(f"run: {run.file('status.json')} names no known state; restore the file or delete the run.")
-    return Status(**known)
+def _read_status(run: Run) -> Status:
+    return parse_status(run._json("status.json", required=True), run.file("status.json"))
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
@@ -265,21 +227,6 @@ def _row(line: bytes) -> dict[str, Any] | None:
         return loads(line)
     except ValueError:
         return None  # a power cut can leave a line of zero bytes: a gap in a curve, not a lost page
-
-
-def process_alive(status: Status) -> bool:
-    """Whether the process in `status` still runs; on another host its heartbeat decides."""
-    if not status.host or status.host == socket.gethostname():
-        return still_runs(status.pid, status.process_started)
-    # Clocks of two hosts may differ by more than STALE_SECONDS: only the first look compares them, later ones ask
-    # whether the heartbeat has moved since.
-    key, now = (status.host, status.pid, status.process_started), time.monotonic()
-    if key not in _heartbeats:
-        fresh = abs(time.time() - status.updated) < STALE_SECONDS
-        _heartbeats[key] = (status.updated, now if fresh else now - STALE_SECONDS)
-    elif _heartbeats[key][0] != status.updated:
-        _heartbeats[key] = (status.updated, now)
-    return now - _heartbeats[key][1] < STALE_SECONDS
 
 
 def create(path: Path, config: RunConfig) -> Run:
@@ -300,8 +247,3 @@ def create(path: Path, config: RunConfig) -> Run:
     except OSError as error:
         raise InputError(f"out: cannot write to {path} ({error.strerror or error}); name another folder.") from error
     return Run(path)
-
-
-def this_process() -> dict[str, Any]:
-    """The status fields that identify the process that runs a run."""
-    return {"pid": os.getpid(), "process_started": process_started(os.getpid()), "host": socket.gethostname()}

@@ -19,11 +19,14 @@ from safetensors import SafetensorError, safe_open
 from core.change import Change
 from core.errors import InputError
 from core.files import finite, remove_leftovers, write_atomic, write_tensors
-from core.runs.directory import LOCK_SECONDS, Run, this_process
+from core.machine import Meter
+from core.runs.directory import LOCK_SECONDS, Run
+from core.runs.status import this_process
 from core.runs.tuning import Inbox
 from core.viz.images import grid_png
 
 HEARTBEAT_SECONDS = 1.0
+MOST_RESTART_IMAGES = 160  # of one snapshot: all restarts together
 
 
 class Recorder:
@@ -42,6 +45,7 @@ class Recorder:
         self._step_seconds: deque[float] = deque(maxlen=200)
         self._last_step: tuple[int, float] | None = None
         self._end_state, self._end_message = "stopped", ""
+        self._meter = Meter()
         self.stop_seen = False
 
     def __enter__(self) -> "Recorder":
@@ -119,8 +123,14 @@ class Recorder:
         with self._mutex:
             self._status = replace(self._status, summary={**self._status.summary, **finite(values)})
 
-    def snapshot(self, step: int, images: torch.Tensor) -> None:
+    def snapshot(self, step: int, images: torch.Tensor, *, restarts: torch.Tensor | None = None,
+                 numbers: Sequence[int] = ()) -> None:
         folder = self.run.file("snapshots")
+        if restarts is not None:  # before the leader's picture, by which pages find a snapshot
+            shown = restarts[:, :max(1, MOST_RESTART_IMAGES // len(restarts))]
+            (folder / "restarts").mkdir(exist_ok=True)
+            write_atomic(folder / "restarts" / f"{step:08d}.png", grid_png(
+                shown.flatten(0, 1), columns=shown.shape[1], cell=0, names=[str(number) for number in numbers]))
         write_tensors(folder / f"{step:08d}.safetensors", {"x": images.float()})
         write_atomic(folder / f"{step:08d}.png", grid_png(images))
 
@@ -166,8 +176,9 @@ class Recorder:
         return self._before + time.monotonic() - self._began
 
     def _write(self, **changes: Any) -> None:
+        load = self._meter.read()
         with self._mutex:
-            status = replace(self._status, updated=time.time(), seconds=self._seconds(), **changes)
+            status = replace(self._status, updated=time.time(), seconds=self._seconds(), load=load, **changes)
             self._status = status
         self.run.write_status(status)  # outside: a slow disk must not hold up the engine's next step
 
@@ -192,6 +203,7 @@ class Recorder:
             if step > last:
                 picture.unlink()
                 picture.with_suffix(".safetensors").unlink(missing_ok=True)
+                (picture.parent / "restarts" / picture.name).unlink(missing_ok=True)
 
 
 def describe_failure(error: BaseException) -> str:

@@ -224,7 +224,10 @@ class _Watch:
         gap = min(self.snapshot_every, max(self.plan.record_every, search.step // 10))
         if search.step - self.snapped >= gap or search.step == self.plan.iterations:
             self.snapped = search.step
-            self.monitor.snapshot(search.step, candidate.x[leader].clamp(0, 1))
+            several = len(search.alive) > 1
+            self.monitor.snapshot(search.step, candidate.x[leader].clamp(0, 1),
+                                  restarts=candidate.x.clamp(0, 1) if several else None,
+                                  numbers=search.active.tolist() if several else ())
         return Status.CONVERGED if float(search.best_residual.min()) < self.plan.tolerance else None
 
     def _loss(self, evaluation: Evaluation, penalties: list[Penalty], candidate: Candidate,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from core.viz.distribution import Distribution
 from core.viz.palette import ACCENT, QUIET, STRONG, colour
 from core.viz.series import Bars, Panel
 from core.viz.text import number
@@ -99,6 +100,21 @@ def bar_figure(bars: Bars, *, revision: str, height: int = HEIGHT + 60) -> go.Fi
             source = "data:image/png;base64," + base64.b64encode(picture).decode()
             figure.add_layout_image(source=source, xref="x", yref="paper", x=position, y=-0.14, sizex=0.5, sizey=0.28,
                                     xanchor="center", yanchor="top")
+    return figure
+
+
+def distribution_figure(chart: Distribution, *, revision: str, height: int = HEIGHT) -> go.Figure:
+    """Bars from edge to edge, and the floor as a dashed line."""
+    edges = np.array(chart.edges)
+    figure = go.Figure(go.Bar(
+        x=edges[:-1], offset=0, width=np.diff(edges), y=chart.counts, marker={"color": STRONG}, showlegend=False,
+        customdata=edges[1:], hovertemplate="%{y} between %{x:.3g} and %{customdata:.3g}<extra></extra>"))
+    if chart.floor:
+        figure.add_vline(x=chart.floor, line={"color": ACCENT, "dash": "dash", "width": 1.5})
+    style(figure, revision=revision, height=height, legend=False)
+    figure.update_layout(bargap=0)
+    figure.update_xaxes(title_text=chart.x_title, **({"type": "log"} if chart.log_x else {}), exponentformat="e")
+    figure.update_yaxes(title_text="candidates", rangemode="tozero")
     return figure
 
 

@@ -2,7 +2,8 @@
 
 import io
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -16,11 +17,12 @@ if TYPE_CHECKING:  # pages cut grids apart without torch, which takes seconds to
 LAYOUT = "afterimage-grid"  # PNG text chunk that remembers where the cells are
 
 
-def grid_png(images: "Tensor", *, columns: int = 10, cell: int = 112, gap: int = 8) -> bytes:
+def grid_png(images: "Tensor", *, columns: int = 10, cell: int = 112, gap: int = 8,
+             names: Sequence[str] = ()) -> bytes:
     """PNG of images [N, C, H, W] in [0, 1] (values outside are clipped), row by row, on transparent ground.
 
     Cells are enlarged by whole factors without smoothing, so that a pixel stays a pixel. `tiles` takes them
-    apart again.
+    apart again, `row_names` reads what each row is called.
     """
     pixels = (images.detach().float().cpu().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
     count, height, width, channels = pixels.shape
@@ -36,19 +38,20 @@ def grid_png(images: "Tensor", *, columns: int = 10, cell: int = 112, gap: int =
         sheet[top: top + big.shape[0], left: left + big.shape[1], 3] = 255
     layout = PngInfo()
     layout.add_text(LAYOUT, json.dumps({"count": count, "columns": columns, "width": width * factor,
-                                        "height": height * factor, "gap": gap, "factor": factor}))
+                                        "height": height * factor, "gap": gap, "factor": factor, "names": [*names]}))
     buffer = io.BytesIO()
     Image.fromarray(sheet, "RGBA").save(buffer, "PNG", optimize=True, pnginfo=layout)
     return buffer.getvalue()
 
 
+def row_names(png: bytes) -> list[str]:
+    """What the rows of a grid from `grid_png` are called; [] where they have no names."""
+    return _opened(png)[1].get("names", [])
+
+
 def tiles(png: bytes) -> list[bytes]:
     """The single pictures of a grid from `grid_png`, in order, each a PNG of the original resolution."""
-    try:
-        sheet = Image.open(io.BytesIO(png))
-        layout = json.loads(sheet.text[LAYOUT])
-    except (OSError, AttributeError, KeyError, json.JSONDecodeError) as error:
-        raise InputError("picture: this file is damaged or not a grid of this program; run the run again.") from error
+    sheet, layout = _opened(png)
     singles = []
     for index in range(layout["count"]):
         left = index % layout["columns"] * (layout["width"] + layout["gap"])
@@ -60,6 +63,14 @@ def tiles(png: bytes) -> list[bytes]:
         single.save(buffer, "PNG")
         singles.append(buffer.getvalue())
     return singles
+
+
+def _opened(png: bytes) -> tuple[Image.Image, dict[str, Any]]:
+    try:
+        sheet = Image.open(io.BytesIO(png))
+        return sheet, json.loads(sheet.text[LAYOUT])
+    except (OSError, AttributeError, KeyError, json.JSONDecodeError) as error:
+        raise InputError("picture: this file is damaged or not a grid of this program; run the run again.") from error
 
 
 def difference(one: bytes, other: bytes) -> bytes:

@@ -72,6 +72,11 @@ def clock(moment: float) -> str:
     return time.strftime("%d %b %H:%M", time.localtime(moment)).lstrip("0")
 
 
+def size(amount: float) -> str:
+    """Bytes: ``812 MB``, ``1.4 GB``."""
+    return f"{amount / 1e9:.1f} GB" if amount >= 1e9 else f"{amount / 1e6:.0f} MB"
+
+
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """``1 step``, ``2 steps``."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

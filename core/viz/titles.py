@@ -6,7 +6,8 @@ from pathlib import Path
 from core.data.kinds import KINDS
 from core.experiments.presets import PRESETS
 from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig, SearchConfig
-from core.runs.directory import Run, Status
+from core.runs.directory import Run
+from core.runs.status import Status
 from core.viz.text import counted
 
 METHOD_NAMES = {"auto": "Auto", "ntk": "NTK", "kkt": "KKT", "algebraic": "Algebraic"}

@@ -9,7 +9,8 @@ import streamlit as st
 
 from core.viz.anatomy_figures import coefficient_figure, gate_figure, spectrum_figure
 from core.viz.coefficients import Coefficients
-from core.viz.figures import bar_figure, line_figure
+from core.viz.distribution import Distribution
+from core.viz.figures import bar_figure, distribution_figure, line_figure
 from core.viz.patterns import GatePicture
 from core.viz.plane import Plane
 from core.viz.plane_figure import plane_figure
@@ -22,8 +23,9 @@ CONFIG = {"displaylogo": False, "displayModeBar": "hover",
 MOST_KEPT = 200  # figures, a few dozen kB each
 
 
-Chart = Panel | Bars | Spectrum | Coefficients | GatePicture | Plane
-DRAW = {Panel: line_figure, Bars: bar_figure, Spectrum: spectrum_figure, Coefficients: coefficient_figure,
+Chart = Panel | Bars | Distribution | Spectrum | Coefficients | GatePicture | Plane
+DRAW = {Panel: line_figure, Bars: bar_figure, Distribution: distribution_figure,
+        Spectrum: spectrum_figure, Coefficients: coefficient_figure,
         GatePicture: gate_figure, Plane: plane_figure}
 
 

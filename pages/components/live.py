@@ -4,10 +4,12 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.data.kinds import KINDS
 from core.errors import InputError
 from core.runs.config import RunConfig
-from core.runs.directory import Run, Status
+from core.runs.directory import Run
 from core.runs.repeat import repeat_command
+from core.runs.status import Status
 from core.runs.store import referred
 from core.viz.compare import changed_knobs
 from core.viz.text import ago, duration, number
@@ -23,18 +25,13 @@ from pages.components.live_pretrain import pretrain_view
 from pages.components.live_search import search_view
 from pages.components.notes import notes
 from pages.components.reading import data_source
-from pages.components.runs import badge, ended_text, fraction, parent, plain, progress_text
+from pages.components.runs import badge, ended_text, fraction, load_facts, parent, plain, progress_text
 
 REFRESH_SECONDS = 1.5
 VIEWS = {"pretrain": pretrain_view, "finetune": finetune_view, "attack": attack_view, "experiment": experiment_view,
          "search": search_view}
 BELONGS = {"experiment": "A point of an experiment", "search": "A trial of a search"}
 REPEATABLE = ("stopped", "failed", "interrupted")
-ONWARD = {  # from a finished run to the next step: page, what the run is there, label
-    "pretrain": ("finetune", "base", "Fine-tune this base"),
-    "finetune": ("attack", "finetune", "Attack this adapter"),  # or network
-    "attack": ("compare", "runs", "Compare"),
-}
 
 
 def show_run(run: Run, *, paused: bool) -> None:
@@ -74,17 +71,27 @@ def _header(run: Run, config: RunConfig, status: Status) -> None:
                       on_click=actions.resume, args=(run,), help="Continues from the last checkpoint.")
         st.page_link(NAVIGATION[config.kind].script, label="Start one like this", icon=":material/content_copy:",
                      query_params={"like": run.id})
-        convolutional = getattr(config, "network", "") == "conv"  # nothing is fine-tuned on it
-        if status.state == "done" and config.kind in ONWARD and not convolutional:
-            page, field, label = ONWARD[config.kind]
-            if getattr(config, "adaptation", "") == "full":
-                label = "Attack this network"
-            if st.button(label, key=f"onward-{run.id}", icon=NAVIGATION[page].icon, type="primary"):
+        for rank, (page, field, label) in enumerate(_onward(config) if status.state == "done" else []):
+            if st.button(label, key=f"onward-{page}-{run.id}", icon=NAVIGATION[page].icon,
+                         type="secondary" if rank else "primary"):
                 st.switch_page(NAVIGATION[page].script, query_params={field: run.id})
     chips({"Started": ago(status.created), "computing time": duration(status.seconds) if status.seconds else "",
            "data": data_source(run) if config.kind in ("pretrain", "finetune") else "",
            "base": _link_name(run, config, "base"), "victim": _link_name(run, config, "finetune"),
            **_attack_facts(run, config)})
+
+
+def _onward(config: RunConfig) -> list[tuple[str, str, str]]:
+    """From a finished run to the next steps, the likeliest first: page, what the run is there, label."""
+    if config.kind == "pretrain":
+        attack = ("attack", "base", "Attack this base")
+        kind = KINDS[config.problem]
+        tunable = config.network == "mlp" and not kind.planar and len(kind.classes) == 2  # fine-tuning has one logit
+        forth = [("finetune", "base", "Fine-tune this base")] if tunable else []
+        return [attack, *forth] if config.optimizer == "max-margin" else [*forth, attack]
+    if config.kind == "finetune":
+        return [("attack", "finetune", f"Attack this {'network' if config.adaptation == 'full' else 'adapter'}")]
+    return [("compare", "runs", "Compare")] if config.kind == "attack" else []
 
 
 def _belongs_to(run: Run) -> None:
@@ -113,6 +120,7 @@ def _link_name(run: Run, config: RunConfig, field: str) -> str:
 def _progress(status: Status) -> None:
     if status.active:
         st.progress(fraction(status), text=progress_text(status))
+        chips(load_facts(status))
     elif status.state == "failed":
         st.error(f"**Failed.** {plain(status.message)}", icon=":material/error:")
     elif status.state in ("stopped", "interrupted"):

@@ -6,22 +6,23 @@ from typing import Any
 import streamlit as st
 
 from core.runs.config import AttackConfig
-from core.runs.directory import Run, Status
+from core.runs.directory import Run
+from core.runs.status import Status
 from core.runs.store import referred
 from core.viz.curves import Curves
+from core.viz.distribution import Distribution, multipliers
 from core.viz.panels import attack_panels, cosine_panel, flips_panel, marked
 from core.viz.text import counted, fixed, number
 from pages.components.anatomy import attack_anatomy
 from pages.components.charts import chart, grid
 from pages.components.layout import limits
-from pages.components.pictures import final_pairs, pairs, strip
+from pages.components.pictures import NEAREST, final_pairs, pairs
 from pages.components.plane import attacked_plane
 from pages.components.reading import curves, pictures
+from pages.components.restarts import every_restart
 from pages.components.runs import plain
 from pages.components.tuning import tuning
 from pages.components.why import why
-
-MOST_RESTART_IMAGES = 120
 
 
 def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
@@ -31,7 +32,7 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
     _numbers(drawn.last, report, status)
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _images(run, config, status, report, victim)
+        wanted = _images(run, config, status, report, victim)
     with right:
         _reasons(victim)
     with st.container():
@@ -42,17 +43,13 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
         attack_anatomy(run, report, victim)
     with st.container():
         tuning(run, config, status)
+    with st.container():
+        every_restart(run, config, wanted, drawn)
     panels = marked(attack_panels(drawn, best=_best(drawn)), run.changes())
     if not status.active:  # a method leaves out what it does not have
         panels = [panel for panel in panels if not panel.empty]
-    grid(panels, run.id, columns=3)
-    restarts = pictures(run.file("restarts.png"))
-    if restarts:
-        with st.expander(f"Images of all {config.restarts} restarts", icon=":material/grid_view:",
-                         key=f"restarts-{run.id}"):
-            if len(restarts) > MOST_RESTART_IMAGES:
-                st.caption(f"The {MOST_RESTART_IMAGES} images of the smallest residuals, of {len(restarts)}.")
-            strip(restarts[:MOST_RESTART_IMAGES], noun="restart image", size=56)
+    spread = _multipliers(config, drawn, wanted)
+    grid([*panels, *([spread] if spread else [])], run.id, columns=3)
 
 
 def _numbers(last: dict[str, Any], report: dict[str, Any] | None, status: Status) -> None:
@@ -105,15 +102,19 @@ def _recovered(score: dict[str, Any]) -> None:
                    f"{fixed(published['chance_mean_ssim'])}, {fixed(published['chance_recovered'], 1)}.")
 
 
-def _images(run: Run, config: AttackConfig, status: Status, report: dict[str, Any] | None, victim: Run | None) -> None:
-    """The final pairs, or any snapshot above its truth; the right end of the slider is the latest."""
+def _images(run: Run, config: AttackConfig, status: Status, report: dict[str, Any] | None,
+            victim: Run | None) -> int | None:
+    """The final pairs, or any snapshot above its truth; the right end of the slider is the latest.
+
+    Returns the step that is shown, None for the outcome.
+    """
     taken = run.snapshots()
     final = bool(report) and run.file("reconstruction.png").exists()
     last = max(status.total if status.active else 0, taken[-1][0] if taken else 0)
     st.markdown("**Images as they form**" if status.active else "**Reconstruction**")
     if not taken and not final:
         st.caption("The first images appear after a few steps.")
-        return
+        return None
     wanted = last
     if len(taken) > 1:
         wanted = st.slider("Attack step to show (right end: the latest)", 0, last, last, key=f"scrub-{run.id}-{last}")
@@ -124,16 +125,36 @@ def _images(run: Run, config: AttackConfig, status: Status, report: dict[str, An
             st.caption(plain(" ".join(report.get(key) or "" for key in ("status_message", "samples_found_by"))))
         else:
             attacked_plane(run, at and at[1].with_suffix(".safetensors"), [], f"step {at[0]:,}" if at else "")
-        return
+        return None if final and wanted == last else wanted
     if final and wanted == last:
-        known = final_pairs(run, report)
+        rows = {}
+        if (report.get("score") or {}).get("nearest"):
+            with st.container(horizontal=True):
+                rows["neighbours"] = st.toggle("Nearest training image", key="attack-neighbours",
+                                               persist_state="session", help=NEAREST)
+                rows["differences"] = st.toggle("Difference images", key="attack-differences", persist_state="session",
+                                                help="|truth - reconstruction|: black where they agree.")
+        known = final_pairs(run, report, **rows)
         words = [report.get("status_message"), report.get("samples_found_by")]
         if not known:
             words.append("There is no truth to score against: the victim was not made in this laboratory.")
         st.caption(plain(" ".join(word for word in words if word)))
-        return
+        return None
     step, path = max((item for item in taken if item[0] <= wanted), default=taken[0])
     pairs(_truth(run, victim), pictures(path), matched=False, found_name=f"step {step:,}")
+    return wanted
+
+
+def _multipliers(config: AttackConfig, drawn: Curves, wanted: int | None) -> Distribution | None:
+    """How λ is spread at the step that is shown."""
+    rows = drawn.points("coefficients", listed=True)
+    if wanted is not None:
+        rows = rows[rows[:, 0] <= wanted]
+    if not len(rows):
+        return None
+    values = rows[-1, 2:]
+    floor = config.min_lambda / len(values) if config.method == "kkt" and config.min_lambda else None
+    return multipliers(values, floor=floor)
 
 
 def _truth(run: Run, victim: Run | None) -> list[bytes]:

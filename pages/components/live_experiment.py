@@ -8,7 +8,8 @@ from core.errors import InputError
 from core.experiments.presets import PRESETS
 from core.experiments.table import to_csv
 from core.runs.config import ExperimentConfig
-from core.runs.directory import Run, Status
+from core.runs.directory import Run
+from core.runs.status import Status
 from core.runs.store import RunStore
 from core.viz.arms import HELP, arm_name, arms_chart, arms_figure
 from core.viz.experiment_figures import reasons_figure, scores_figure

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from core.runs.config import RunConfig
-from core.runs.directory import Run, Status
+from core.runs.directory import Run
+from core.runs.status import Status
 from core.viz.figures import MOST_PICTURED
 from core.viz.panels import finetune_panels, visibility_bars
 from core.viz.text import fixed, number, percent

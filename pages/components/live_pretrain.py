@@ -3,7 +3,8 @@
 import streamlit as st
 
 from core.runs.config import RunConfig
-from core.runs.directory import Run, Status
+from core.runs.directory import Run
+from core.runs.status import Status
 from core.viz.panels import pretrain_panels
 from core.viz.text import number, percent
 from pages.components.charts import grid

@@ -6,7 +6,8 @@ import streamlit as st
 
 from core.errors import InputError
 from core.runs.config import SearchConfig
-from core.runs.directory import Run, Status
+from core.runs.directory import Run
+from core.runs.status import Status
 from core.runs.store import RunStore
 from core.search.outcome import best, counts
 from core.viz.search import importance, marks, parallel, score_title

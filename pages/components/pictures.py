@@ -14,6 +14,8 @@ from core.viz.text import fixed
 from pages.components.reading import pictures
 
 TRUTH = "truth, never seen by the attack"
+NEAREST = ("Of the private samples and all that the base was trained on, the image most like each reconstruction "
+           "(SSIM): does it show a private sample, or something that the base had seen before?")
 
 
 def tile_size(count: int) -> int:
@@ -75,10 +77,11 @@ def pairs(truth: Sequence[bytes], found: Sequence[bytes | None], *, size: int | 
 
 
 def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None, sort: str = "",
-                differences: bool = False) -> bool:
+                differences: bool = False, neighbours: bool = False) -> bool:
     """A finished attack's targets above what was found of each, with the scores; says whether there is a truth.
 
-    `sort` is a score by which the columns are ordered, the best first; `differences` adds |truth - reconstruction|.
+    `sort` is a score by which the columns are ordered, the best first; `differences` adds |truth - reconstruction|,
+    `neighbours` the training image that is nearest to each reconstruction.
     """
     truth = pictures(run.file("truth.png"))
     confidence = in_order_of_truth(report.get("confidence") or [], report)
@@ -93,11 +96,28 @@ def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None, so
     found = in_order_of_truth(pictures(run.file("reconstruction.png")), report)
     captions = captions or [(f"confidence {fixed(sure)}", "") for sure in confidence]
     scores = scored_images(report)
+    near, near_words = _neighbours(run, report) if neighbours else ([], [])
     if scores and sort in scores[0]:
         order = sorted(range(len(scores)), key=lambda index: -(scores[index][sort] or 0.0))
-        truth, found, captions = ([row[index] for index in order if index < len(row)]
-                                  for row in (truth, found, captions))
-    more = {"difference": [difference(one, other) if other else None
-                           for one, other in zip(truth, found, strict=False)]} if differences and truth else None
+        truth, found, captions, near, near_words = ([row[index] for index in order if index < len(row)]
+                                                    for row in (truth, found, captions, near, near_words))
+    more: dict[str, Sequence[bytes | None]] = {}
+    if near:
+        more["nearest training image"] = near
+        captions = [(head, f"{small} · {words}" if words else small)
+                    for (head, small), words in zip(captions, near_words, strict=True)]
+    if differences and truth:
+        more["difference"] = [difference(one, other) if other else None
+                              for one, other in zip(truth, found, strict=False)]
     pairs(truth, found, matched=bool(scores), captions=captions, size=size, more=more)
     return bool(truth)
+
+
+def _neighbours(run: Run, report: dict[str, Any]) -> tuple[list[bytes | None], list[str]]:
+    """By target, the picture nearest to its reconstruction and where that is from; empty where none was looked for."""
+    facts = (report.get("score") or {}).get("nearest") or []
+    images = pictures(run.file("nearest.png"))
+    if not facts or not images:
+        return [], []
+    words = [f"nearest: {fact['set']}, SSIM {fixed(fact['ssim'])}" for fact in facts]
+    return in_order_of_truth(images, report), [one or "" for one in in_order_of_truth(words, report)]

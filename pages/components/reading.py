@@ -11,7 +11,7 @@ from core.data.kinds import DEFAULT, KINDS
 from core.runs.directory import Run
 from core.runs.store import referred
 from core.viz.curves import Curves, Row
-from core.viz.images import tiles
+from core.viz.images import row_names, tiles
 from core.viz.patterns import read_rows
 
 MOST_FOLLOWED = 32  # runs whose numbers the server keeps
@@ -94,6 +94,22 @@ def pictures(path: Path) -> list[bytes]:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _pictures(path: str, stamp: int) -> list[bytes]:
     return tiles(Path(path).read_bytes())
+
+
+def picture_rows(path: Path) -> dict[str, list[bytes]]:
+    """The pictures of a grid PNG by the names of its rows; empty where there is none (yet)."""
+    try:
+        stamp = path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return {}
+    images, names = _pictures(str(path), stamp), _row_names(str(path), stamp)
+    width = len(images) // max(1, len(names))
+    return {name: images[index * width:(index + 1) * width] for index, name in enumerate(names)}
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _row_names(path: str, stamp: int) -> list[str]:
+    return row_names(Path(path).read_bytes())
 
 
 def gate_rows(path: Path, prefix: str) -> dict[str, Any]:

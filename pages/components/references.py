@@ -1,6 +1,7 @@
 """Choosing what a run builds on: the base of a fine-tuning, the victim of an attack."""
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import streamlit as st
@@ -8,13 +9,17 @@ import streamlit as st
 from core.data.kinds import kind_of
 from core.runs.directory import Run
 from core.runs.store import RunStore
-from core.viz.text import counted, number
+from core.viz.text import clock, counted, number
+from core.viz.titles import title
 from pages.components.layout import NAVIGATION, chips
 from pages.components.pictures import TRUTH, strip
 from pages.components.reading import data_source, pictures
-from pages.components.runs import caption, own
+from pages.components.runs import band, caption, facts, own, plain
+from pages.components.upload import show_adapter, show_checkpoint, upload
 
 ELSEWHERE = "elsewhere"
+CARDS = 4
+FILE = "A .safetensors file, or a .pth file in the layout of the public Haim et al. code."
 FOREIGN_KNOBS = frozenset({"samples", "labels", "known_learning_rate", "known_steps"})
 
 
@@ -31,11 +36,12 @@ def choose_base(defaults: dict[str, Any], stamp: str, *, kind: str = "finetune")
     """The `base` of a fine-tuning, of all those of an experiment, or that a search attacks."""
     run = _choose(kind, "base", "pretrain", "Base network", "A file made elsewhere…", defaults, stamp)
     if run is None:
-        path = st.text_input("Path of the base checkpoint", value=_path(defaults, "base"),
-                             key=f"{kind}-base-path/{stamp}", placeholder="/path/to/base.safetensors",
-                             persist_state="session",
-                             help="A .safetensors file, or a .pth file in the layout of the public Haim et al. code.")
-        return Choice({"base": path.strip()})
+        key = f"{kind}-base-path/{stamp}"
+        upload("Upload a checkpoint", key, help=FILE)
+        path = _path_field(st, "Path of the base checkpoint", key, _path(defaults, "base"), "/path/to/base.safetensors",
+                           FILE)
+        show_checkpoint(path)
+        return Choice({"base": path})
     report = run.report() or {}
     chips({"Data": data_source(run), "pretrained on": kind_of(report).counted(report.get("samples", 0)),
            "ln loss": number(report.get("log_loss")), "KKT residual": number(report.get("kkt_residual"))})
@@ -46,19 +52,24 @@ def choose_victim(defaults: dict[str, Any], stamp: str, *, kind: str = "attack")
     """The `finetune` run of an attack or a search, or the files that stand for it."""
     run = _choose(kind, "finetune", "finetune", "Victim", "Files made elsewhere…", defaults, stamp)
     if run is None:
+        keys = {name: f"{name}/{stamp}" for name in ("checkpoint", "adapter", "tuned")}
+        with st.expander("Upload files", icon=":material/upload:"):
+            upload("Base checkpoint file", keys["checkpoint"], help=FILE)
+            upload("Adapter files", keys["adapter"], folder=True,
+                   help="adapter_config.json and adapter_model.safetensors together, as peft saves them.")
+            upload("Fine-tuned checkpoint file", keys["tuned"], help=FILE)
         left, middle, right = st.columns(3)
-        checkpoint = left.text_input("Base checkpoint", value=defaults.get("checkpoint", ""),
-                                     key=f"checkpoint/{stamp}", placeholder="/path/to/base.safetensors",
-                                     persist_state="session", help="A .safetensors or .pth file.")
-        adapter = middle.text_input("Adapter folder", value=defaults.get("adapter", ""), key=f"adapter/{stamp}",
-                                    placeholder="/path/to/adapter", persist_state="session",
-                                    help="A folder with adapter_config.json and adapter_model.safetensors, "
-                                         "saved by any peft.")
-        tuned = right.text_input("or fine-tuned checkpoint", value=defaults.get("tuned", ""), key=f"tuned/{stamp}",
-                                 placeholder="/path/to/tuned.safetensors", persist_state="session",
-                                 help="The whole network after full fine-tuning, in the place of an adapter. With "
-                                      "neither, the base checkpoint itself is attacked.")
-        fixed = {"finetune": "", "checkpoint": checkpoint.strip(), "adapter": adapter.strip(), "tuned": tuned.strip()}
+        checkpoint = _path_field(left, "Base checkpoint", keys["checkpoint"], defaults.get("checkpoint", ""),
+                                 "/path/to/base.safetensors", "A .safetensors or .pth file.")
+        adapter = _path_field(middle, "Adapter folder", keys["adapter"], defaults.get("adapter", ""),
+                              "/path/to/adapter", "A folder with adapter_config.json and adapter_model.safetensors, "
+                              "saved by any peft.")
+        tuned = _path_field(right, "or fine-tuned checkpoint", keys["tuned"], defaults.get("tuned", ""),
+                            "/path/to/tuned.safetensors", "The whole network after full fine-tuning, in the place of "
+                            "an adapter. With neither, the base checkpoint itself is attacked.")
+        show_checkpoint(checkpoint)
+        show_adapter(adapter, checkpoint)
+        fixed = {"finetune": "", "checkpoint": checkpoint, "adapter": adapter, "tuned": tuned}
         return Choice({**fixed, "threat": "released-only"}, promoted=FOREIGN_KNOBS)  # plus what is given below
     report, config = run.report() or {}, run.config()
     with st.container(border=True):
@@ -82,7 +93,7 @@ def choose_victim(defaults: dict[str, Any], stamp: str, *, kind: str = "attack")
 
 def _choose(kind: str, name: str, wanted: str, label: str, foreign: str, defaults: dict[str, Any],
             stamp: str) -> Run | None:
-    """A select box of finished runs; None when the files come from elsewhere."""
+    """Cards of the newest finished runs above a select box of all; None when the files come from elsewhere."""
     done = [run for run in RunStore().list(kind=wanted) if run.status().state == "done"]
     listed = {run.id for run in own(done)} | {defaults.get(name)}
     finished = {run.id: run for run in done if run.id in listed}
@@ -94,11 +105,42 @@ def _choose(kind: str, name: str, wanted: str, label: str, foreign: str, default
         st.page_link(entry.script, label=f"Go to {entry.title}", icon=entry.icon)
     given = defaults.get(name)
     start = given if given in finished else ELSEWHERE if given or not finished or _foreign(defaults) else options[0]
+    key = f"{kind}-{name}/{stamp}"
+    picked, clicks = st.session_state.get(f"card-{key}", (None, 0))
+    start = picked if picked in finished else start
+    place = st.container()
     chosen = st.selectbox(
-        label, options, index=options.index(start), key=f"{kind}-{name}/{stamp}",
+        label, options, index=options.index(start), key=f"{key}/{clicks}",
         format_func=lambda option: foreign if option == ELSEWHERE else caption(finished[option]),
         help=f"Finished runs of the {NAVIGATION[wanted].title} page, newest first.")
+    with place:
+        _cards(list(finished.values())[:CARDS], chosen, key)
     return finished.get(chosen)
+
+
+def _cards(runs: list[Run], chosen: str, key: str) -> None:
+    """The newest ones, to be chosen by their looks; the select box below has all."""
+    if len(runs) < 2:
+        return
+    for column, run in zip(st.columns(CARDS), runs, strict=False):
+        with column, st.container(border=True, height="stretch", gap="xsmall", vertical_alignment="distribute"):
+            name = title(run.config(), run.status())
+            st.markdown(f"**{plain(name)}**")
+            st.html(f'<div class="ai-band">{band(run, run.config())}</div>'
+                    f'<div class="ai-facts">{escape(" · ".join(facts(run.config(), run.status())))}</div>')
+            st.button("Chosen" if run.id == chosen else "Choose", key=f"choose-{key}-{run.id}", width="stretch",
+                      icon=":material/check:" if run.id == chosen else None, disabled=run.id == chosen,
+                      on_click=_pick, args=(f"card-{key}", run.id), help=f"{name}, {clock(run.status().created)}")
+
+
+def _pick(key: str, run_id: str) -> None:
+    st.session_state[key] = (run_id, st.session_state.get(key, (None, 0))[1] + 1)
+
+
+def _path_field(place: Any, label: str, key: str, value: str, example: str, help: str) -> str:
+    """A path; what is uploaded is put there through the state of its key."""
+    st.session_state.setdefault(key, value)
+    return place.text_input(label, key=key, placeholder=example, persist_state="session", help=help).strip()
 
 
 def _foreign(defaults: dict[str, Any]) -> bool:

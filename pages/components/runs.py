@@ -9,11 +9,12 @@ import streamlit as st
 from core.data.kinds import KINDS
 from core.errors import InputError
 from core.runs.config import RunConfig
-from core.runs.directory import Run, Status
+from core.runs.directory import Run
+from core.runs.status import Status
 from core.viz.compare import in_order_of_truth
 from core.viz.series import Series, scalar
 from core.viz.sparkline import sparkline_svg
-from core.viz.text import ago, clock, counted, duration, fixed, number
+from core.viz.text import ago, clock, counted, duration, fixed, number, percent, size
 from core.viz.titles import title
 from pages.components.layout import NAVIGATION, open_run
 from pages.components.pictures import img, missing
@@ -57,7 +58,8 @@ def facts(config: RunConfig, status: Status) -> list[str]:
     summary: dict[str, Any] = status.summary
     if config.kind == "pretrain":
         items = [("ln loss", number(summary.get("log_loss"))), ("KKT residual", number(summary.get("kkt_residual"))),
-                 (f"{KINDS[config.problem].noun}s", number(summary.get("samples")))]
+                 (f"{KINDS[config.problem].noun}s", number(summary.get("samples"))),
+                 ("hold-out accuracy", percent(summary.get("holdout_accuracy")))]
     elif config.kind == "finetune":
         visible = summary.get("visible")
         items = [("samples", number(summary.get("samples"))),
@@ -161,6 +163,19 @@ def progress_text(status: Status) -> str:
     done = f"Step {status.step:,} of {status.total:,}" if status.total else "Starting"
     left = f" · {duration(status.seconds_left)} left" if status.seconds_left is not None else ""
     return done + left + (" · stopping at the next step" if status.state == "stopping" else "")
+
+
+def load_facts(status: Status) -> dict[str, str]:
+    """What the run's process uses of its machine, by meter."""
+    load = status.load
+    if not load:
+        return {}
+    found = {"CPU": f"{fixed(load['cpu'], 1)} of {counted(int(load['cores']), 'core')}",
+             "memory": f"{size(load['memory'])} of {size(load['memory_total'])}"}
+    if "gpu" in load:
+        found |= {"GPU": percent(load["gpu"]),
+                  "GPU memory": f"{size(load['gpu_memory'])} of {size(load['gpu_memory_total'])}"}
+    return found
 
 
 def fraction(status: Status) -> float:

@@ -9,7 +9,8 @@ import streamlit as st
 from core.change import Change
 from core.errors import InputError
 from core.runs.config import AttackConfig
-from core.runs.directory import Run, Status
+from core.runs.directory import Run
+from core.runs.status import Status
 from core.runs.tuning import request
 from core.viz.text import counted
 from pages.components.form import readable, widget

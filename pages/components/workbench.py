@@ -18,6 +18,7 @@ from pages.components.runs import caption, own, parent, row
 from pages.components.search_form import choose_search
 
 LISTED = 12
+ATTACK_BASE = "KKT"  # the preset for a base alone
 CHOOSERS = {"finetune": choose_finetuning, "attack": choose_attack, "experiment": choose_grid,
             "search": choose_search}
 
@@ -112,6 +113,9 @@ def _prefill(kind: str) -> tuple[dict[str, Any], str]:
     defaults = dict(PRESETS[kind][preset])
     given = {"finetune": "base", "attack": "finetune", "experiment": "base", "search": "base"}.get(kind)
     reference = st.query_params.get(given) if given else None
+    if kind == "attack" and (base := st.query_params.get("base")):  # its own training set, out of its weights alone
+        checkpoint = str((RunStore().root / base / "result.safetensors").absolute())
+        return PRESETS[kind][ATTACK_BASE] | {"checkpoint": checkpoint}, f"{ATTACK_BASE}-{base}"
     if reference:
         return defaults | {given: reference}, f"{preset}-{reference}"
     return defaults, preset

@@ -61,7 +61,10 @@ def test_private_digits_come_back(store, threat):
         differ = gates[f"truth.{name}"] != gates[f"found.{name}"]
         assert differ.double().mean(1).tolist() == pytest.approx(shares)
         assert max(shares) < 0.1
-    for picture in ("reconstruction.png", "restarts.png", "truth.png"):
+    private = [fact for fact in report["score"]["nearest"] if fact["set"] == "private samples"]
+    assert sorted(fact["index"] for fact in private) == [0, 1]  # not the base's own digits
+    assert max(fact["ssim"] for fact in private) >= max(report["score"]["ssim"]) - 1e-9
+    for picture in ("reconstruction.png", "restarts.png", "truth.png", "nearest.png"):
         assert run.file(picture).stat().st_size > 100
 
 

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 RUNNING = """
 import os, signal, sys, time
 from dataclasses import replace
-from core.runs.directory import Run, this_process
+from core.runs.directory import Run
+from core.runs.status import this_process
 run = Run(sys.argv[1])
 run.write_status(replace(run.stored_status(), state="running", **this_process()))
 """

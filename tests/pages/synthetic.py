@@ -12,7 +12,8 @@ from core.experiments.grid import expand
 from core.experiments.table import point_row
 from core.files import write_atomic, write_json, write_tensors
 from core.runs.config import parse_config
-from core.runs.directory import Run, Status, this_process
+from core.runs.directory import Run
+from core.runs.status import Status, this_process
 from core.runs.store import RunStore
 from core.viz.images import grid_png
 
@@ -137,7 +138,8 @@ def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: st
              "mean_ssim": sum(ssim) / samples, "mean_psnr": 23.5, "targets": samples,
              "assignment": list(reversed(index)), "selected_by": "the attack's own residual",
              "labels": [(number + 1) % 2 for number in index], "coefficients": [1e-4 / 3**number for number in index],
-             "gate_mismatch": {name: [0.01] * samples for name in ("layers.0", "layers.1")}}
+             "gate_mismatch": {name: [0.01] * samples for name in ("layers.0", "layers.1")},
+             "nearest": [{"set": "private samples", "index": samples - 1 - number, "ssim": 0.9} for number in index]}
     report = {"method": found_by, "labels": [(samples - number) % 2 for number in index],
               "coefficients": [1.1e-4 / 3**number for number in reversed(index)], "spectrum": spectrum(samples),
               "status": "converged", "status_message": "All iterations were used.",
@@ -156,11 +158,17 @@ def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: st
         images = digits(samples, noise=1.0 - step / 1600)
         write_tensors(run.file("snapshots") / f"{step:08d}.safetensors", {"x": images})
         write_atomic(run.file("snapshots") / f"{step:08d}.png", grid_png(images))
+        if restarts > 1:
+            (run.file("snapshots") / "restarts").mkdir(exist_ok=True)
+            write_atomic(run.file("snapshots") / "restarts" / f"{step:08d}.png", grid_png(
+                digits(samples, noise=0.5).repeat(restarts, 1, 1, 1), columns=samples, cell=0,
+                names=[str(number) for number in range(restarts)]))
     if done:
         write_atomic(run.file("reconstruction.png"), grid_png(digits(samples, noise=0.1).flip(0)))
         write_atomic(run.file("restarts.png"), grid_png(digits(samples * restarts, noise=0.2), columns=samples))
         if scored:
             write_atomic(run.file("truth.png"), grid_png(digits(samples)))
+            write_atomic(run.file("nearest.png"), grid_png(digits(samples).flip(0)))
         _patterns(run, samples, separated=found_by == "algebraic", scored=scored)
     return run
 

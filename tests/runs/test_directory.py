@@ -16,7 +16,8 @@ from core.errors import InputError
 from core.machine import process_started
 from core.runs import directory
 from core.runs.config import PretrainConfig
-from core.runs.directory import Run, create, this_process
+from core.runs.directory import Run, create
+from core.runs.status import this_process
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from core.runs import recorder
 from core.runs.config import PretrainConfig
 from core.runs.directory import Run, create
 from core.runs.recorder import Recorder
+from core.viz.images import row_names, tiles
 
 ROOT = Path(__file__).parents[2]
 
@@ -209,3 +210,27 @@ def test_kill_9_at_any_moment_leaves_a_run_that_reads_and_resumes(run):
         assert not list(run.path.glob(".*.*"))
 
 
+
+
+def test_a_snapshot_of_several_restarts_names_each(run):
+    with Recorder(run) as recorder:
+        images = torch.rand(3, 2, 1, 8, 8)
+        recorder.snapshot(7, images[1], restarts=images, numbers=[0, 4, 9])
+    png = (run.file("snapshots") / "restarts" / "00000007.png").read_bytes()
+    assert row_names(png) == ["0", "4", "9"]
+    assert len(tiles(png)) == 6
+    assert [step for step, _ in run.snapshots()] == [7]
+
+
+def test_many_restarts_share_out_the_pictures(run):
+    with Recorder(run) as recorder:
+        recorder.snapshot(1, torch.zeros(20, 1, 4, 4), restarts=torch.zeros(32, 20, 1, 4, 4), numbers=range(32))
+    assert len(tiles((run.file("snapshots") / "restarts" / "00000001.png").read_bytes())) == 32 * 5
+
+
+def test_the_status_says_what_the_run_uses(run):
+    with Recorder(run):
+        pass
+    load = run.status().load
+    assert 0 < load["memory"] < load["memory_total"]
+    assert 0 <= load["cpu"] <= load["cores"] + 0.5

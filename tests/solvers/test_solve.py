@@ -56,7 +56,7 @@ class Notes(Silent):
     def record(self, step, **values):
         self.rows.append({"step": step, **values})
 
-    def snapshot(self, step, images):
+    def snapshot(self, step, images, *, restarts=None, numbers=()):
         self.snaps.append((step, images))
 
     def should_stop(self):
