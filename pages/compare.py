@@ -17,7 +17,7 @@ from pages.components.charts import grid
 from pages.components.export import report_button
 from pages.components.knobs import knobs, typed
 from pages.components.landscape import landscape
-from pages.components.layout import NAVIGATION, heading, inside_app, linked, open_run
+from pages.components.layout import NAVIGATION, heading, inside_app, linked, open_run, present
 from pages.components.pictures import NEAREST, final_pairs, pairs, strip
 from pages.components.reading import curves as curves_of
 from pages.components.reading import pictures
@@ -196,7 +196,9 @@ def compare() -> None:
             st.page_link(entry.script, label=f"Go to {entry.title}", icon=entry.icon)
         return
     names = unique_titles(runs)
-    report_button(runs, key="report-compare")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        report_button(runs, key="report-compare")
+        present()
     if kind != "pretrain":
         st.subheader("Pictures", anchor=False)
         st.caption(FOREWORD[kind])

@@ -80,6 +80,8 @@ def overview() -> None:
     runs = own(store.list())
     heading("overview", "What does a published adapter give away?")
     steps(runs)
+    st.page_link(NAVIGATION["demo"].script, label="Or watch all of it: the guided demo, live in about a minute and a "
+                 "half", icon=NAVIGATION["demo"].icon)
     active = [run.id for run in runs if run.status().active]
     if active:
         st.subheader("In flight", anchor=False)

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -17,9 +18,7 @@ from core.viz.plane_figure import plane_figure
 from core.viz.series import Bars, Panel
 from core.viz.spectrum import Spectrum
 
-CONFIG = {"displaylogo": False, "displayModeBar": "hover",
-          "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-          "toImageButtonOptions": {"format": "svg"}}
+SAVED_AS = {"SVG": {"format": "svg"}, "PNG": {"format": "png", "scale": 3}}
 MOST_KEPT = 200  # figures, a few dozen kB each
 
 
@@ -27,6 +26,13 @@ Chart = Panel | Bars | Distribution | Spectrum | Coefficients | GatePicture | Pl
 DRAW = {Panel: line_figure, Bars: bar_figure, Distribution: distribution_figure,
         Spectrum: spectrum_figure, Coefficients: coefficient_figure,
         GatePicture: gate_figure, Plane: plane_figure}
+
+
+def config() -> dict[str, Any]:
+    """Of every plot: its bar of buttons, with the format in which its camera saves it."""
+    return {"displaylogo": False, "displayModeBar": "hover",
+            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+            "toImageButtonOptions": SAVED_AS[st.session_state.get("plot-format") or "SVG"]}
 
 
 def chart(panel: Chart, run_id: str) -> None:
@@ -37,7 +43,7 @@ def chart(panel: Chart, run_id: str) -> None:
         return
     axes = [getattr(panel, name, "") for name in ("y_title", "x_title")]
     words = " over ".join(axis for axis in axes if axis) or "neurons by samples"
-    st.plotly_chart(_figure(panel, run_id), key=f"{run_id}-{panel.key}", config=CONFIG,
+    st.plotly_chart(_figure(panel, run_id), key=f"{run_id}-{panel.key}", config=config(),
                     alt=f"{panel.title}: {words}. {panel.help}".strip())
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 
 from core.runs.directory import Run
 from core.viz.csv_text import csv_text
+from pages.components.charts import SAVED_AS
 
 TENSORS = {"reconstruction.safetensors": "Reconstruction", "result.safetensors": "All tensors"}
 
@@ -41,5 +42,7 @@ def exports(run: Run) -> None:
                 st.download_button(f"{label} (safetensors)", run.file(file).read_bytes, f"{run.id}-{file}",
                                    "application/octet-stream", key=f"{file}-{run.id}", icon=":material/deployed_code:",
                                    on_click="ignore")
-    st.caption("Any plot: the camera in its corner saves it as SVG. The run's folder with all it builds on: "
+    st.segmented_control("The camera in the corner of a plot saves it as", list(SAVED_AS), default="SVG",
+                         required=True, key="plot-format", persist_state="session")
+    st.caption("The run's folder with all it builds on: "
                f"`python -m core export {run.id} {run.id}.zip`.")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -23,6 +24,9 @@ NAVIGATION = {
     "overview": Entry("pages/overview.py", "Overview", ":material/dashboard:",
                       "Afterimage trains small networks, fine-tunes them with LoRA on private digits, and attacks what "
                       "would be released. It shows how much of the digits comes back, and why."),
+    "demo": Entry("pages/demo.py", "Guided demo", ":material/slideshow:",
+                  "Five steps, each made live: from a public base to the private digits, and what a small rank "
+                  "protects. About a minute and a half on two cores."),
     "pretrain": Entry("pages/pretrain.py", "Pretrain", ":material/model_training:",
                       "Train the public base network. The attacks lean on how close it gets to stationarity.",
                       "base"),
@@ -84,6 +88,35 @@ def linked(widget: Callable[..., str], label: str, options: Sequence[str], *, ke
     else:
         st.query_params[key] = chosen
     return chosen
+
+
+PRESENT = "present"  # in the address: the presentation view
+
+
+def present() -> None:
+    """The way into the presentation view: large pictures, nothing to operate. Within it, the ways on and out."""
+    if st.query_params.get(PRESENT) != "1":
+        st.button("Present", icon=":material/present_to_all:", on_click=lambda: st.query_params.update({PRESENT: "1"}),
+                  help="Large pictures and text, without menus and knobs; the address keeps it.")
+        return
+    st.html(Path(__file__).parents[2] / "assets" / "present.css")
+    with st.container(horizontal=True, horizontal_alignment="right", width="content"):
+        st.button("End presentation", icon=":material/close:", on_click=lambda: st.query_params.pop(PRESENT, None))
+        _full_screen_button()(key="full-screen")
+
+
+@st.cache_resource(show_spinner=False)
+def _full_screen_button() -> Callable[..., Any]:
+    """A browser lets a page fill the screen at a click of its own only: this one button is JavaScript."""
+    return st.components.v2.component(
+        "full_screen", html='<button type="button">Full screen</button>',
+        css="""button { font: inherit; color: var(--st-text-color); background: var(--st-background-color);
+            border: 1px solid var(--st-border-color); border-radius: var(--st-button-radius); padding: 0.45rem 0.9rem;
+            cursor: pointer; } button:hover, button:focus-visible { border-color: var(--st-primary-color); }""",
+        js="""export default function({ parentElement }) {
+            parentElement.querySelector("button").onclick = () => document.fullscreenElement
+                ? document.exitFullscreen() : document.documentElement.requestFullscreen();
+        }""")
 
 
 def heading(page: str, title: str = "") -> None:

@@ -17,7 +17,7 @@ from core.viz.titles import METHOD_NAMES, title
 from pages.components import actions
 from pages.components.export import exports
 from pages.components.knobs import knobs, typed
-from pages.components.layout import NAVIGATION, chips, open_run
+from pages.components.layout import NAVIGATION, chips, open_run, present
 from pages.components.live_attack import attack_view
 from pages.components.live_experiment import experiment_view
 from pages.components.live_finetune import finetune_view
@@ -69,6 +69,7 @@ def _header(run: Run, config: RunConfig, status: Status) -> None:
         if status.state in REPEATABLE:
             st.button("Resume", key=f"resume-{run.id}", icon=":material/resume:", type="primary",
                       on_click=actions.resume, args=(run,), help="Continues from the last checkpoint.")
+        present()
         st.page_link(NAVIGATION[config.kind].script, label="Start one like this", icon=":material/content_copy:",
                      query_params={"like": run.id})
         for rank, (page, field, label) in enumerate(_onward(config) if status.state == "done" else []):

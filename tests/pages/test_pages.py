@@ -14,7 +14,8 @@ from core.runs.notes import Notes, read_notes
 from pages.components.reading import curves
 from pages.components.runs import caption
 
-PAGES = ("overview", "pretrain", "finetune", "attack", "experiments", "search", "compare", "evidence", "lessons")
+PAGES = ("overview", "demo", "pretrain", "finetune", "attack", "experiments", "search", "compare", "evidence",
+         "lessons")
 MAKERS = {"pretrain": synthetic.pretrain, "finetune": synthetic.finetune, "attack": synthetic.attack}
 
 
