@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.runs.store import default_root
 from pages.components.actions import recover
-from pages.components.layout import navigation
+from pages.components.layout import ICON, navigation
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -19,7 +19,7 @@ def prepare() -> None:
     threading.Thread(target=importlib.import_module, args=("pages.components.workbench",), daemon=True).start()
 
 
-st.set_page_config(page_title="Afterimage", page_icon=str(ASSETS / "icon.svg"), layout="wide")
+st.set_page_config(page_title="Afterimage", page_icon=str(ICON), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), size="large")
 st.html(ASSETS / "style.css")
 page = navigation()

@@ -135,6 +135,8 @@ def demo() -> None:
             begin(ROLES[0], {})
             st.rerun()
         present()
+    if not runs:
+        st.caption("Nothing of it is made yet. This page may be closed meanwhile: its address finds the demo again.")
     if message := st.session_state.pop("guided_error", None):
         st.error(message, icon=":material/error:")
     st.session_state["guided_going"] = going(runs)

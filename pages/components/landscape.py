@@ -36,8 +36,9 @@ def landscape() -> None:
     st.caption((f"{counted(usable, 'attack')} of {len(rows)}: the others have no such number. " if usable < len(rows)
                 else "") + "Click a point to open its run.")
     picked = st.plotly_chart(scatter(rows, over=over, score=score), key=f"landscape-{over}-{score}",
-                             config=plot_config(), on_select="rerun", selection_mode="points", alt=f"{SCORES[score]} over {AXES[over][0]}, "
-                             "one point for each attack; the table below has the same numbers")
+                             config=plot_config(), on_select="rerun", selection_mode="points",
+                             alt=f"{SCORES[score]} over {AXES[over][0]}, one point for each attack; the table "
+                             "below has the same numbers")
     if points := picked.selection.points:
         st.switch_page(NAVIGATION["attack"].script, query_params={"run": points[0]["customdata"][0]})
     if lines := parallel(rows, score=score):

@@ -9,6 +9,9 @@ from typing import Any
 import streamlit as st
 
 
+ICON = Path(__file__).parents[2] / "assets" / "icon.svg"
+
+
 @dataclass(frozen=True)
 class Entry:
     """One page of the navigation, with the sentence under its title."""
@@ -18,6 +21,7 @@ class Entry:
     icon: str
     lead: str
     noun: str = ""  # what a run of this page is called
+    listed: bool = True  # in the menu, which has room for nine
 
 
 NAVIGATION = {
@@ -26,7 +30,7 @@ NAVIGATION = {
                       "would be released. It shows how much of the digits comes back, and why."),
     "demo": Entry("pages/demo.py", "Guided demo", ":material/slideshow:",
                   "Five steps, each made live: from a public base to the private digits, and what a small rank "
-                  "protects. About a minute and a half on two cores."),
+                  "protects. About a minute and a half on two cores.", listed=False),
     "pretrain": Entry("pages/pretrain.py", "Pretrain", ":material/model_training:",
                       "Train the public base network. The attacks lean on how close it gets to stationarity.",
                       "base"),
@@ -53,8 +57,11 @@ NAVIGATION = {
 def navigation() -> Any:
     """The menu; returns the page to run."""
     st.session_state["inside_app"] = True
-    return st.navigation([st.Page(entry.script, title=entry.title, icon=entry.icon, default=name == "overview")
+    page = st.navigation([st.Page(entry.script, title=entry.title, icon=entry.icon, default=name == "overview",
+                                  visibility="visible" if entry.listed else "hidden")
                           for name, entry in NAVIGATION.items()], position="top")
+    st.set_page_config(page_icon=str(ICON))  # else the browser's tab fetches the page's icon from the web
+    return page
 
 
 def inside_app(page: str) -> None:
