@@ -8,7 +8,6 @@ from typing import Any
 
 import streamlit as st
 
-
 ICON = Path(__file__).parents[2] / "assets" / "icon.svg"
 
 
@@ -54,14 +53,13 @@ NAVIGATION = {
 }
 
 
-def navigation() -> Any:
+def navigation(*, icons: bool = True) -> Any:
     """The menu; returns the page to run."""
     st.session_state["inside_app"] = True
-    page = st.navigation([st.Page(entry.script, title=entry.title, icon=entry.icon, default=name == "overview",
+    return st.navigation([st.Page(entry.script, title=entry.title, icon=entry.icon if icons else None,
+                                  default=name == "overview",
                                   visibility="visible" if entry.listed else "hidden")
                           for name, entry in NAVIGATION.items()], position="top")
-    st.set_page_config(page_icon=str(ICON))  # else the browser's tab fetches the page's icon from the web
-    return page
 
 
 def inside_app(page: str) -> None:
@@ -74,7 +72,7 @@ def inside_app(page: str) -> None:
     """
     asked = st.query_params.to_dict()
     if "inside_app" not in st.session_state:
-        navigation()
+        navigation(icons=False)  # before app.py has set ours, the tab would fetch the page's icon from the web
         st.switch_page(NAVIGATION[page].script, query_params=asked)
     st.query_params.from_dict(asked)
 
