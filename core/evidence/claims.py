@@ -60,6 +60,20 @@ def _features(rows: Sequence[Row]) -> Judgement | None:
                      f"Lowest mean feature cosine after one step: {fixed(least, 4)}, over {len(first)} fine-tunings.")
 
 
+def _init(rows: Sequence[Row]) -> Judgement | None:
+    """Tiny init against a pretrained base, at both learning rates: on which side of the line their features stay."""
+    means = {}
+    for arm in PRESETS["ntk-init"].arms:
+        values = [row["feature_cosine"] for row in _done(rows)
+                  if row["arm"] == arm.name and row["feature_cosine"] is not None]
+        if not values:
+            return None
+        means[arm.name] = fmean(values)
+    agree = [(value > STABLE_COSINE) == name.startswith("pretrained") for name, value in means.items()]
+    return Judgement(HOLDS if all(agree) else MIXED if any(agree) else FAILS, "Mean feature cosine after one step: "
+                     + ", ".join(f"{fixed(value, 3)} {name}" for name, value in means.items()) + ".")
+
+
 def _falls_with(axis: str, *, sign: int) -> Callable[[Sequence[Row]], Judgement | None]:
     """Mean SSIM at the smallest value of `axis` against the largest; `sign` +1: the claim is that it rises."""
     def judge(rows: Sequence[Row]) -> Judgement | None:
@@ -114,6 +128,10 @@ CLAIMS = (
     Claim("features", "Pretrained weights keep their NTK features: cosine above 0.99 after one step.",
           "this laboratory", "ntk-steps",
           "A cosine below 0.99 at T = 1: then no attack at the base sees what training saw.", _features),
+    Claim("init", "A tiny random init destroys the NTK features in one step (cosine about 0.39); pretrained weights "
+          "keep them (above 0.99).", "this laboratory's plan", "ntk-init",
+          "A drawn network that keeps its features, or a pretrained one that loses them, at the same learning rate.",
+          _init),
     Claim("steps", "The longer the fine-tuning, the less comes back.", "Loo et al. 2024", "ntk-steps",
           "As much at T = 200 as at T = 1: then frozen features are not what limits the attack.",
           _falls_with("steps", sign=-1)),

@@ -1,4 +1,4 @@
-"""The grid of an experiment on a base alone: every arm of its preset, for every seed."""
+"""The grid of an experiment of arms: every arm of its preset, for every seed."""
 
 from typing import Any
 
@@ -17,9 +17,7 @@ def arm_points(config: ExperimentConfig, preset: Preset, values: dict[str, Any],
 
     A base of the experiment's own is another one for each seed: the spread over the seeds is that over networks.
     """
-    for name in WITHOUT_MEANING:
-        if getattr(config, name) is not None:
-            raise InputError(f"{name}: {config.preset} attacks a base alone and fine-tunes nothing; leave it empty.")
+    _refuse_axes(config, "attacks a base alone and fine-tunes nothing")
     own, points = config.base == OWN, []
     digits = OWN_DIGITS if own else digits
     shared = {"device": config.device, "precision": config.precision}
@@ -34,3 +32,36 @@ def arm_points(config: ExperimentConfig, preset: Preset, values: dict[str, Any],
             varied = {"arm": arm.name, "seed": seed, "method": preset.method}
             points.append((varied, number if own else 1, pretrain, attack))
     return points
+
+
+def finetuned_arm_points(config: ExperimentConfig, preset: Preset,
+                         values: dict[str, Any]) -> list[tuple[dict[str, Any], int, dict[str, Any], dict[str, Any],
+                                                               dict[str, Any]]]:
+    """What varies, the number of the base from 1, and the values of pretraining, fine-tuning and attack.
+
+    Arms of the same pretraining share one base for each seed. The fine-tuning lacks its base, the attack its victim.
+    """
+    if config.base != OWN:
+        raise InputError(f"base: {config.preset} compares bases that it pretrains itself; choose {OWN}.")
+    _refuse_axes(config, "has the settings of its fine-tunings given")
+    shared = {"device": config.device, "precision": config.precision}
+    bases: list[tuple[int, dict[str, Any]]] = []
+    points = []
+    for seed in range(config.seed, config.seed + values["repeats"]):
+        for arm in preset.arms:
+            if (seed, arm.pretrain) not in bases:
+                bases.append((seed, arm.pretrain))
+            common = {"seed": seed, **shared}
+            points.append(({"arm": arm.name, "seed": seed, "method": preset.method},
+                           bases.index((seed, arm.pretrain)) + 1,
+                           {"kind": "pretrain", **arm.pretrain, **common},
+                           {"kind": "finetune", **arm.finetune, **common},
+                           {"kind": "attack", "method": preset.method, "threat": "informed", **common,
+                            "restarts": values["restarts"], "iterations": values["iterations"], **arm.knobs}))
+    return points
+
+
+def _refuse_axes(config: ExperimentConfig, why: str) -> None:
+    for name in WITHOUT_MEANING:
+        if getattr(config, name) is not None:
+            raise InputError(f"{name}: {config.preset} {why}; leave it empty.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import InputError
-from core.experiments.arms import arm_points
+from core.experiments.arms import arm_points, finetuned_arm_points
 from core.experiments.presets import OWN, PRESETS, Preset
 from core.runs.config import ExperimentConfig
 
@@ -24,7 +24,7 @@ class Point:
 
     `attack` lacks its victim, which has no id before the fine-tuning exists. `finetuning` counts the distinct
     fine-tunings from 1. An attack on a base alone has no fine-tuning: `pretrain` makes its base, {} where that is
-    given, and `finetuning` counts the bases.
+    given, and `finetuning` counts the bases. `pretraining` counts the bases that the experiment makes.
     """
 
     varied: dict[str, Any]
@@ -32,6 +32,7 @@ class Point:
     finetune: dict[str, Any]
     attack: dict[str, Any]
     pretrain: dict[str, Any] = field(default_factory=dict)
+    pretraining: int = 0
 
 
 def preset_of(config: ExperimentConfig) -> Preset:
@@ -49,8 +50,11 @@ def expand(config: ExperimentConfig, *, width: float = 1000.0, digits: int = 20)
     """All points in the order in which they are run. `width` is the mean input width of the adapted layers, `digits`
     the number of training digits of a base that is given."""
     preset, values = preset_of(config), grid_values(config)
+    if preset.arms and preset.finetunes:
+        return [Point(varied, number, finetune, attack, pretrain, base) for number, (
+            varied, base, pretrain, finetune, attack) in enumerate(finetuned_arm_points(config, preset, values), 1)]
     if preset.arms:
-        return [Point(varied, number, {}, attack, pretrain)
+        return [Point(varied, number, {}, attack, pretrain, number)
                 for varied, number, pretrain, attack in arm_points(config, preset, values, digits=digits)]
     if config.base == OWN:
         raise InputError(f"base: {config.preset} fine-tunes a base on private digits; name a pretraining run.")
@@ -101,7 +105,9 @@ def count_runs(points: list[Point]) -> tuple[int, int]:
 
 
 def victim_label(varied: dict[str, Any]) -> str:
-    """A fine-tuning in words: ``rank 8, T = 10, N = 2, seed 0``."""
+    """A fine-tuning in words: ``rank 8, T = 10, N = 2, seed 0``, or its arm."""
+    if "arm" in varied:
+        return f"{varied['arm']}, seed {varied['seed']}"
     rank = "full" if varied["adaptation"] == "full" else f"rank {varied['rank']}"
     return f"{rank}, T = {varied['steps']}, N = {varied['samples']}, seed {varied['seed']}"
 
@@ -109,7 +115,7 @@ def victim_label(varied: dict[str, Any]) -> str:
 def label(varied: dict[str, Any]) -> str:
     """A point in words: its fine-tuning, and what the attack knows or does; or its arm."""
     if "arm" in varied:
-        return f"{varied['arm']}, seed {varied['seed']}"
+        return victim_label(varied)
     parts = [victim_label(varied), str(varied["method"]).upper()]
     parts += ["coefficients known"] if varied["coefficients"] == "known" else []
     parts += ["features at both ends"] if varied["features"] == "both" else []

@@ -14,21 +14,23 @@ class Arm:
     """One setting of an attack on a base alone: its knobs, and what it is told of the number of digits.
 
     `candidates` and `told` are multiples of the true number; None leaves them to the attack, which then reads the
-    number off the first layer.
+    number off the first layer. With `finetune`, the knobs of a fine-tuning, that is attacked instead, informed, on a
+    base of the arm's own, of which `pretrain` are the knobs.
     """
 
     name: str
     knobs: dict[str, Any] = field(default_factory=dict)
     candidates: float | None = None
     told: float | None = 1.0
+    pretrain: dict[str, Any] = field(default_factory=dict)
+    finetune: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Preset:
     """One experiment. `x` is the axis of its plot, `method` the attack at every point.
 
-    With `arms` nothing is fine-tuned: each arm attacks the base itself, and the axes are repeats, restarts and
-    iterations alone.
+    With `arms` each of them is one setting, and the axes are repeats, restarts and iterations alone.
     """
 
     title: str
@@ -38,12 +40,21 @@ class Preset:
     sizes: dict[str, dict[str, Any]]   # "small" and "full", each a grid
     arms: tuple[Arm, ...] = ()
 
+    @property
+    def finetunes(self) -> bool:
+        """Whether private samples are attacked, and not the training set of a base."""
+        return not self.arms or any(arm.finetune for arm in self.arms)
+
 
 # What an experiment pretrains where its base is `OWN`, once for each seed.
 OWN = "own"
 OWN_BASE = {"optimizer": "max-margin", "samples_per_class": 10}
 ON_A_BASE = {"small": {"repeats": 3, "restarts": 1, "iterations": 500},
              "full": {"repeats": 10, "restarts": 4, "iterations": 3000}}
+TRAINED = {"samples_per_class": 50, "epochs": 300}
+# As good as not at all: what is left is the drawn network with its first layer of scale 1e-4.
+UNTRAINED = {"samples_per_class": 50, "epochs": 1, "optimizer": "gd", "learning_rate": 1e-6}
+SMALL_STEP, LARGE_STEP = ({"rank": 1000, "samples": 2, "steps": 1, "learning_rate": rate} for rate in (3e-4, 1e-2))
 
 
 PRESETS: dict[str, Preset] = {
@@ -86,6 +97,16 @@ PRESETS: dict[str, Preset] = {
             "full": {"ranks": [2, 4, 8, 16, 32, 64, 128, 1000], "steps": [1, 10, 100], "samples": [2], "repeats": 3,
                      "coefficients": ["free"], "features": ["base"], "learning_rate": 1e-5, "restarts": 1,
                      "iterations": 1}}),
+    "ntk-init": Preset(
+        "B: tiny random init against a pretrained base",
+        "One full-rank step from a network that was only drawn (first layer of scale 1e-4: every pre-activation at "
+        "the kink) and from a pretrained one, at a small and at a large learning rate: do the features survive it?",
+        "arm", "ntk", {"small": {"repeats": 2, "restarts": 1, "iterations": 300},
+                       "full": {"repeats": 5, "restarts": 16, "iterations": 1500}}, (
+            Arm("pretrained, lr 0.0003", pretrain=TRAINED, finetune=SMALL_STEP),
+            Arm("tiny init, lr 0.0003", pretrain=UNTRAINED, finetune=SMALL_STEP),
+            Arm("pretrained, lr 0.01", pretrain=TRAINED, finetune=LARGE_STEP),
+            Arm("tiny init, lr 0.01", pretrain=UNTRAINED, finetune=LARGE_STEP))),
     "kkt-surrogate": Preset(
         "KKT: ModifiedReLU against ReLU",
         "Does the soft derivative of Haim et al. 2022 help the search, and does it matter that α rises?",

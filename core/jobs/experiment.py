@@ -49,7 +49,7 @@ def execute(run: Run, config: ExperimentConfig, recorder: Recorder) -> None:
     finished = saved[1]["step"] if saved else 0
     finetunings, attacks = count_runs(points)
     already = f"; {counted(finished, 'point')} done before" if finished else ""
-    noun = "pretraining" if preset_of(config).arms else "fine-tuning"
+    noun = "fine-tuning" if preset_of(config).finetunes else "pretraining"
     recorder.log(f"{preset_of(config).title}, {config.size}: {counted(finetunings, noun)}, "
                  f"{counted(attacks, 'attack')}{already}.")
     recorder.progress(finished, len(points))
@@ -89,11 +89,19 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
     """The row of a point; None where somebody asked to stop before it was finished."""
     kept: dict[str, Any] = {}
     try:
+        if point.pretrain:
+            own = _child(run, f"pretrain-{_stem(run)}-{point.pretraining:03d}", {
+                **point.pretrain, "name": f"{_pretrained(point)}, seed {point.pretrain['seed']}"})
+            kept |= {"pretrain": own.id}
+            if not _bring_to_end(own, recorder):
+                return None
+            _check(own, "pretraining")
+            base = own.id
         if not point.finetune:
             return _attack_base(run, recorder, point, number, base, kept)
         victim = _child(run, f"finetune-{_stem(run)}-{point.finetuning:03d}",
-                        {**point.finetune, "name": victim_label(point.varied)})
-        kept = {"finetune": victim.id}
+                        {**point.finetune, "base": base, "name": victim_label(point.varied)})
+        kept |= {"finetune": victim.id}
         if not _bring_to_end(victim, recorder):
             return None
         kept |= {"victim": victim.report(), "finetune_seconds": victim.status().seconds}
@@ -115,14 +123,6 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
 def _attack_base(run: Run, recorder: Recorder, point: Point, number: int, base: str,
                  kept: dict[str, Any]) -> dict[str, Any] | None:
     """The row of an attack on a base alone. What is known of it goes into `kept`, also where it fails."""
-    if point.pretrain:
-        own = _child(run, f"pretrain-{_stem(run)}-{point.finetuning:03d}",
-                     {**point.pretrain, "name": f"{OWN_DIGITS} digits, seed {point.pretrain['seed']}"})
-        kept |= {"pretrain": own.id}
-        if not _bring_to_end(own, recorder):
-            return None
-        _check(own, "pretraining")
-        base = own.id
     found = _child(run, f"attack-{_stem(run)}-{number:03d}",
                    {**point.attack, "checkpoint": str(base_file(run, base)), "name": label(point.varied)})
     kept |= {"attack": found.id}
@@ -131,6 +131,11 @@ def _attack_base(run: Run, recorder: Recorder, point: Point, number: int, base: 
     kept |= {"attack_seconds": found.status().seconds}
     _check(found, "attack")
     return point_row(point.varied, **kept, found=found.report())
+
+
+def _pretrained(point: Point) -> str:
+    """What a base that the experiment makes is called."""
+    return point.varied["arm"].partition(",")[0] if point.finetune else f"{OWN_DIGITS} digits"
 
 
 def _stem(run: Run) -> str:
@@ -203,11 +208,11 @@ def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _report(config: ExperimentConfig, base: Checkpoint | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
     preset, counts = preset_of(config), _counts(rows)
-    of = "training digits of the base" if preset.arms else "private samples of a point"
+    of = "private samples of a point" if preset.finetunes else "training digits of the base"
     limits = [f"Scores are means over all {of}, matched one to one; each attack was chosen by its own residual."]
     if counts["failed"]:
         limits.insert(0, f"{counts['failed']} of {counts['points']} points failed; the table says why.")
-    if preset.arms:
+    if not preset.finetunes:
         limits.append("By chance: the same images matched to digits that the base never saw. SSIM above 0.4 happens by "
                       "chance as well, so both numbers stand beside their own chance.")
     trained = 0 if base is None or preset.arms else len(base.facts.get("indices", []))

@@ -109,15 +109,15 @@ class ExperimentConfig(RunConfig):
     """Attacks over a preset grid, with what they need, one run after another, into one table and plot."""
 
     kind: Literal["experiment"] = "experiment"
-    preset: Literal["compose-rank", "ntk-steps", "ntk-ranks", "algebraic-ranks", "kkt-surrogate", "kkt-lambda-rate",
-                    "kkt-restarts", "kkt-candidates"] = knob(
+    preset: Literal["compose-rank", "ntk-steps", "ntk-ranks", "algebraic-ranks", "ntk-init", "kkt-surrogate",
+                    "kkt-lambda-rate", "kkt-restarts", "kkt-candidates"] = knob(
         "ntk-steps", help="The grid. compose-rank: train to near-stationarity, compose W0 + BA, KKT attack, by rank. "
         "ntk-steps: NTK attack by the number T of steps. ntk-ranks: NTK attack by rank. "
-        "algebraic-ranks: algebraic attack by rank. kkt-…: KKT attack on a base alone, with one knob in several "
+        "algebraic-ranks: algebraic attack by rank. ntk-init: tiny init against a pretrained base. kkt-…: KKT attack on a base alone, with one knob in several "
         "settings.")
     size: Literal["small", "full"] = knob("small", help="small: minutes on two cores. full: the whole grid, hours.")
     base: str = knob(help="Base checkpoint of every fine-tuning, or of every attack: the id of a pretraining run, or the "
-                     "path of a .safetensors or .pth file. own, for kkt-…: 20 digits are pretrained for each seed.",
+                     "path of a .safetensors or .pth file. own, for kkt-… and ntk-init: pretrained for each seed.",
                      min_length=1)
     ranks: list[Annotated[int, Field(ge=1, le=4096)]] | None = knob(
         None, help="LoRA ranks. Empty takes the preset's, here and below.", max_length=50)

@@ -40,10 +40,10 @@ def _choose_arms(defaults: dict[str, Any], stamp: str, start: ExperimentConfig) 
     """An experiment on a base alone: its own bases, or one that is named, and the number of seeds."""
     preset = PRESETS[start.preset]
     st.markdown("**Settings**: " + " · ".join(arm.name for arm in preset.arms))
-    own = st.toggle(f"Pretrain {OWN_DIGITS} digits for each seed", value=defaults.get("base", OWN) == OWN,
-                    key=f"experiment-own/{stamp}", persist_state="session",
-                    help="Seconds each, until the KKT residual is flat. Off: one base of yours is attacked with every "
-                    "seed.")
+    own = preset.finetunes or st.toggle(
+        f"Pretrain {OWN_DIGITS} digits for each seed", value=defaults.get("base", OWN) == OWN,
+        key=f"experiment-own/{stamp}", persist_state="session",
+        help="Seconds each, until the KKT residual is flat. Off: one base of yours is attacked with every seed.")
     fixed = {"base": OWN} if own else choose_base(
         {**defaults, "base": ""} if defaults.get("base") == OWN else defaults, stamp, kind="experiment").fixed
     filled = {**defaults, **grid_values(start)}

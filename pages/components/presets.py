@@ -48,7 +48,8 @@ PRESETS["search"] = {
     "Oracle": {"objective": "ssim"},
 }
 SHORT = {"compose-rank": "A: compose", "ntk-steps": "B: steps", "ntk-ranks": "B: ranks",
-         "algebraic-ranks": "Algebraic: ranks", "kkt-surrogate": "KKT: ReLU", "kkt-lambda-rate": "KKT: λ rate",
+         "algebraic-ranks": "Algebraic: ranks", "ntk-init": "B: tiny init",
+         "kkt-surrogate": "KKT: ReLU", "kkt-lambda-rate": "KKT: λ rate",
          "kkt-restarts": "KKT: restarts", "kkt-candidates": "KKT: candidates"}
 GRIDS = {(name, size): f"{SHORT[name]}{', full' if size == 'full' else ''}"
          for size in SIZES for name in experiments.PRESETS}

@@ -72,3 +72,15 @@ def test_seed_by_seed():
     judged = BY_KEY["surrogate"].judge(arms(better, 0.9, 0.5) + arms("ReLU", 0.5, 0.6, 0.7))
     assert "0.70 with ModifiedReLU" in judged.text
     assert "1 of 2 seeds" in judged.text  # only seeds that both have
+
+
+def test_init():
+    def seen(pretrained, tiny, large=0.5):
+        return [row(0.9, arm=name, feature_cosine=value) for name, value in (
+            ("pretrained, lr 0.0003", pretrained), ("tiny init, lr 0.0003", tiny),
+            ("pretrained, lr 0.01", pretrained), ("tiny init, lr 0.01", large))]
+
+    assert verdict("init", seen(0.999, 0.4)) == HOLDS
+    assert verdict("init", seen(0.999, 0.995)) == MIXED
+    assert verdict("init", seen(0.5, 0.995, 0.999)) == FAILS
+    assert verdict("init", seen(0.999, 0.4)[:3]) is None

@@ -9,7 +9,7 @@ from core.experiments.presets import PRESETS
 from core.runs.config import ExperimentConfig, parse_config
 
 FINETUNED = [name for name, preset in PRESETS.items() if not preset.arms]
-ON_A_BASE = [name for name in PRESETS if name not in FINETUNED]
+ON_A_BASE = [name for name, preset in PRESETS.items() if not preset.finetunes]
 
 
 def config(**changes) -> ExperimentConfig:
@@ -125,3 +125,18 @@ def test_matched_rates_undo_what_pefts_initialisation_shrinks():
     assert torch.allclose(factor * mean, torch.eye(width).double(), atol=0.1)
     assert learning_rate(0.3, rank=rank, width=width, rates="same") == 0.3
     assert learning_rate(0.3, rank=None, width=width, rates="matched") == 0.3
+
+
+def test_arms_that_fine_tune_share_a_base_where_they_pretrain_alike():
+    points = expand(config(preset="ntk-init", base="own", repeats=2))
+    assert count_runs(points) == (8, 8)
+    assert [point.pretraining for point in points] == [1, 2, 1, 2, 3, 4, 3, 4]
+    for point in points:
+        pretrain, finetune = parse_config(point.pretrain), parse_config({**point.finetune, "base": "b"})
+        assert (pretrain.seed, finetune.seed) == (point.varied["seed"],) * 2
+        assert (pretrain.epochs == 1) == point.varied["arm"].startswith("tiny")
+        assert parse_config({**point.attack, "finetune": "victim"}).method == "ntk"
+    with pytest.raises(InputError, match=r"base: .*own"):
+        expand(config(preset="ntk-init", base="mine"))
+    with pytest.raises(InputError, match="steps: "):
+        expand(config(preset="ntk-init", base="own", steps=[3]))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from core.experiments.grid import expand
+from core.experiments.presets import PRESETS
 from core.experiments.table import point_row
 from core.files import write_atomic, write_json, write_tensors
 from core.runs.config import parse_config
@@ -201,7 +202,7 @@ def experiment(root: Path, run_id: str = "experiment-20260101-160000-abcd", *, s
 
 
 def experiment_rows(preset: str = "ntk-steps") -> list[dict[str, Any]]:
-    config = parse_config({"kind": "experiment", "preset": preset, "base": "own" if preset.startswith("kkt-") else "b"})
+    config = parse_config({"kind": "experiment", "preset": preset, "base": "own" if PRESETS[preset].arms else "b"})
     rows = []
     for number, point in enumerate(expand(config), start=1):
         if point.pretrain:

@@ -95,7 +95,7 @@ def test_an_experiment_in_every_state(show, runs_root, state, preset):
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "failed", "done"])
-@pytest.mark.parametrize("preset", [name for name, preset in PRESETS.items() if preset.arms])
+@pytest.mark.parametrize("preset", [name for name, preset in PRESETS.items() if not preset.finetunes])
 def test_an_experiment_on_a_base_alone(show, runs_root, state, preset):
     app = show("experiments", run=synthetic.experiment(runs_root, state=state, preset=preset).id)
     assert len(app.get("plotly_chart")) == (0 if state == "pending" else 1)
@@ -105,6 +105,16 @@ def test_an_experiment_on_a_base_alone(show, runs_root, state, preset):
         assert "fine-tuning" not in table
         assert list(table["setting"])[:2] == [arm.name for arm in PRESETS[preset].arms[:2]]
         assert table["SSIM > 0.4"][1] == 2
+
+
+def test_tiny_init_pretrains_its_own_bases_and_asks_for_none(show, runs_root, queued):
+    app = show("experiments")
+    start_from(app, "B: tiny init")
+    assert "**8 attacks** on **8 fine-tunings**" in text(app)
+    assert not any("Pretrain 20" in toggle.label for toggle in app.toggle)
+    press(app, "Start experiment")
+    (run,) = RunStore(runs_root).list(kind="experiment")
+    assert (run.config().preset, run.config().base) == ("ntk-init", "own")
 
 
 def test_one_click_starts_an_experiment_with_bases_of_its_own(show, runs_root, queued):
