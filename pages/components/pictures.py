@@ -13,6 +13,7 @@ from core.viz.images import difference
 from core.viz.text import fixed
 from pages.components.reading import pictures
 
+MANY = 40           # figures
 LEAST_CAPTION = 84  # pixels of width that two short numbers need
 TRUTH = "truth, never seen by the attack"
 NEAREST = ("Of the private samples and all that the base was trained on, the image most like each reconstruction "
@@ -45,7 +46,13 @@ def strip(images: Sequence[bytes], *, noun: str, captions: Sequence[str] | None 
     for index, png in enumerate(images):
         caption = f"<figcaption>{escape(captions[index])}</figcaption>" if captions else ""
         figures.append(f"<figure>{img(png, f'{noun} {index + 1}', size)}{caption}</figure>")
-    st.html(f'<div class="ai-strip">{"".join(figures)}</div>')
+    st.html(_row(figures, noun))
+
+
+def _row(figures: Sequence[str], noun: str) -> str:
+    """Many of them scroll in a box of their own, which the keyboard reaches."""
+    many = f' ai-many" tabindex="0" role="group" aria-label="{escape(noun)}, all' if len(figures) > MANY else ""
+    return f'<div class="ai-strip{many}">{"".join(figures)}</div>'
 
 
 def pairs(truth: Sequence[bytes], found: Sequence[bytes | None], *, size: int | None = None,
@@ -74,7 +81,7 @@ def pairs(truth: Sequence[bytes], found: Sequence[bytes | None], *, size: int | 
             headline, small = captions[index]
             rows.append(f"<figcaption>{escape(headline)}<br><small>{escape(small)}</small></figcaption>")
         figures.append(f'<figure style="width:{max(size, LEAST_CAPTION)}px">{"".join(rows)}</figure>')
-    st.html(f'<div class="ai-strip">{"".join(figures)}</div>')
+    st.html(_row(figures, found_name))
 
 
 def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None, sort: str = "",
