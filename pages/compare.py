@@ -117,7 +117,8 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
                     points = "mean_distance" in score
                     st.metric(f"Mean {'distance' if points else 'SSIM'}, all {counted(score['targets'], 'target')}",
                               fixed(score["mean_distance" if points else "mean_ssim"]))
-                st.metric("Relative residual", number(run.status().summary.get("residual")))
+                st.metric("Relative residual", number(run.status().summary.get("residual")),
+                          help="What of the released update the reconstruction leaves unexplained.")
 
 
 def curves(kind: str, names: dict[Run, str]) -> None:

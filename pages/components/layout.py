@@ -39,8 +39,8 @@ NAVIGATION = {
     "attack": Entry("pages/attack.py", "Attack", ":material/center_focus_strong:",
                     "Reconstruct the private samples from the published adapter or network alone.", "attack"),
     "experiment": Entry("pages/experiments.py", "Experiments", ":material/science:",
-                        "Run a whole grid of fine-tunings and attacks, and see what comes back over ranks or steps, "
-                        "and why.", "experiment"),
+                        "Run a whole grid of fine-tunings and attacks, or of attacks on bases alone, and see what "
+                        "comes back over ranks, steps or settings, and why.", "experiment"),
     "search": Entry("pages/search.py", "Search", ":material/manage_search:",
                     "Let Optuna try the knobs of an attack, judged by the attack's own residual, and see which one "
                     "matters.", "search"),

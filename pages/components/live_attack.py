@@ -64,7 +64,9 @@ def _numbers(last: dict[str, Any], report: dict[str, Any] | None, status: Status
                            f"target. 1 is identical. Chosen by {chosen_by}, then scored once.")
             if score.get("as_published"):
                 _recovered(score)
-            st.metric("Mean PSNR", f"{fixed(score['mean_psnr'], 1)} dB", border=True)
+            st.metric("Mean PSNR", f"{fixed(score['mean_psnr'], 1)} dB", border=True,
+                      help="Peak signal-to-noise ratio over all targets: 20 dB is an error of a tenth of the range, and "
+                           "each 20 dB more a tenth of that.")
             ncc = [value for value in score["ncc"] if value is not None]
             st.metric("Mean NCC", fixed(sum(ncc) / len(ncc) if ncc else None), border=True,
                       help="Normalised cross-correlation; 1 is identical up to brightness and contrast.")
@@ -73,7 +75,8 @@ def _numbers(last: dict[str, Any], report: dict[str, Any] | None, status: Status
                   help="What of the released update the reconstruction leaves unexplained. The attack sees this, and "
                        "never the scores.")
         if not score and "loss" in last:
-            st.metric("Loss", number(last.get("loss")), border=True)
+            st.metric("Loss", number(last.get("loss")), border=True,
+                      help="What the attack minimises: the residual and its penalties, of the leading restart.")
         confidence = [value for value in (report or {}).get("confidence") or [] if value is not None]
         if confidence:
             st.metric("Lowest confidence", fixed(min(confidence)), border=True,

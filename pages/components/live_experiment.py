@@ -43,11 +43,13 @@ def experiment_view(run: Run, config: ExperimentConfig, status: Status) -> None:
     scores = [row["mean_ssim"] for row in scored(rows)]
     failed = sum(row["state"] == "failed" for row in rows)
     with st.container(horizontal=True):
-        st.metric("Points", f"{len(rows)} of {status.total}" if status.total else number(len(rows)), border=True)
+        st.metric("Points", f"{len(rows)} of {status.total}" if status.total else number(len(rows)), border=True,
+                  help="Attacks that have ended, of all that the grid holds.")
         st.metric("Failed", number(failed), border=True, help="The table says why. The others do not suffer.")
         st.metric("Best mean SSIM", fixed(max(scores, default=None)), border=True,
                   help="Of one point, over all its targets.")
-        st.metric("Lowest mean SSIM", fixed(min(scores, default=None)), border=True)
+        st.metric("Lowest mean SSIM", fixed(min(scores, default=None)), border=True,
+                  help="Of one point, over all its targets.")
     with st.container():
         if status.active:
             _now(run, status)

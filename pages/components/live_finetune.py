@@ -22,7 +22,8 @@ def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
     last = drawn.last
     flips = [value for key, value in last.items() if key.startswith("flips.") and value is not None]
     with st.container(horizontal=True):
-        st.metric("Loss", number(last.get("loss")), border=True)
+        st.metric("Loss", number(last.get("loss")), border=True,
+                  help="Mean cross-entropy over the private samples at the last step.")
         if report and status.summary.get("visible") is not None:
             st.metric("Above the floor", f"{status.summary['visible']} of {len(report['visibility'])}", border=True,
                       help="Samples whose coefficient is above the rounding floor of what is released.")
@@ -30,7 +31,9 @@ def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
                   help="Share of (sample, neuron) pairs that switched, in the layer with the most.")
         st.metric("Feature cosine", fixed(last.get("feature_cosine_mean"), 4), border=True,
                   help="Mean over the samples; above 0.99 the frozen-feature attack fits.")
-        st.metric("Weight change", number(last.get("weight_change")), border=True)
+        st.metric("Weight change", number(last.get("weight_change")), border=True,
+                  help="Norm of the update against that of the base. The frozen-feature (NTK) picture holds below about "
+                  "0.01.")
     truth = pictures(run.file("truth.png"))
     bars = visibility_bars(report, pictures=truth or None)
     loss, *others = finetune_panels(drawn)

@@ -18,12 +18,18 @@ def pretrain_view(run: Run, config: RunConfig, status: Status) -> None:
     last = {key: value for row in drawn.recent for key, value in row.items() if value is not None} | {
         {"train_error": "error"}.get(key, key): value for key, value in report.items()}
     with st.container(horizontal=True):
-        st.metric("ln(mean loss)", number(last.get("log_loss")), border=True)
-        st.metric("Training error", percent(last.get("error")), border=True)
+        st.metric("ln(mean loss)", number(last.get("log_loss")), border=True,
+                  help="Natural logarithm of the mean cross-entropy: at -40 the network is wrong about a training sample "
+                  "by 4e-18 on average.")
+        st.metric("Training error", percent(last.get("error")), border=True,
+                  help="Share of the training samples on the wrong side.")
         st.metric("KKT residual", number(last.get("kkt_residual")), border=True,
                   help="0 is stationary, 1 is unrelated.")
-        st.metric("Normalised margin", number(last.get("margin")), border=True)
+        st.metric("Normalised margin", number(last.get("margin")), border=True,
+                  help="Smallest y·f(x) over the training samples, divided by the weights' norm to the power of the "
+                  "depth. Training towards a KKT point raises it.")
         if report.get("holdout_accuracy") is not None:
-            st.metric("Hold-out accuracy", percent(report["holdout_accuracy"]), border=True)
+            st.metric("Hold-out accuracy", percent(report["holdout_accuracy"]), border=True,
+                      help="Of samples of the same problem that the base never saw.")
     trained_plane(run)
     grid(pretrain_panels(drawn), run.id)
