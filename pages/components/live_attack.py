@@ -65,8 +65,8 @@ def _numbers(last: dict[str, Any], report: dict[str, Any] | None, status: Status
             if score.get("as_published"):
                 _recovered(score)
             st.metric("Mean PSNR", f"{fixed(score['mean_psnr'], 1)} dB", border=True,
-                      help="Peak signal-to-noise ratio over all targets: 20 dB is an error of a tenth of the range, and "
-                           "each 20 dB more a tenth of that.")
+                      help="Peak signal-to-noise ratio over all targets: 20 dB is an error of a tenth of the range, "
+                           "and each 20 dB more a tenth of that.")
             ncc = [value for value in score["ncc"] if value is not None]
             st.metric("Mean NCC", fixed(sum(ncc) / len(ncc) if ncc else None), border=True,
                       help="Normalised cross-correlation; 1 is identical up to brightness and contrast.")

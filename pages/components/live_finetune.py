@@ -32,8 +32,8 @@ def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
         st.metric("Feature cosine", fixed(last.get("feature_cosine_mean"), 4), border=True,
                   help="Mean over the samples; above 0.99 the frozen-feature attack fits.")
         st.metric("Weight change", number(last.get("weight_change")), border=True,
-                  help="Norm of the update against that of the base. The frozen-feature (NTK) picture holds below about "
-                  "0.01.")
+                  help="Norm of the update against that of the base. The frozen-feature (NTK) picture holds below "
+                  "about 0.01.")
     truth = pictures(run.file("truth.png"))
     bars = visibility_bars(report, pictures=truth or None)
     loss, *others = finetune_panels(drawn)

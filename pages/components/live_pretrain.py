@@ -19,8 +19,8 @@ def pretrain_view(run: Run, config: RunConfig, status: Status) -> None:
         {"train_error": "error"}.get(key, key): value for key, value in report.items()}
     with st.container(horizontal=True):
         st.metric("ln(mean loss)", number(last.get("log_loss")), border=True,
-                  help="Natural logarithm of the mean cross-entropy: at -40 the network is wrong about a training sample "
-                  "by 4e-18 on average.")
+                  help="Natural logarithm of the mean cross-entropy: at -40 the network is wrong about a training "
+                  "sample by 4e-18 on average.")
         st.metric("Training error", percent(last.get("error")), border=True,
                   help="Share of the training samples on the wrong side.")
         st.metric("KKT residual", number(last.get("kkt_residual")), border=True,
