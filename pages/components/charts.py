@@ -36,7 +36,8 @@ def config() -> dict[str, Any]:
 
 
 def chart(panel: Chart, run_id: str) -> None:
-    """One chart under its title. The constant key and revision keep zoom and place over refreshes."""
+    """One chart under its title. Streamlit 1.67 mounts a chart anew when its figure changes, whatever its key: a zoom
+    holds over refreshes that show nothing new, and is lost where the curves have grown visibly."""
     st.markdown(f"**{panel.title}**", help=panel.help or None)
     if isinstance(panel, Panel) and panel.empty:
         st.caption("No values recorded yet.")

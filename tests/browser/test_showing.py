@@ -1,9 +1,14 @@
-"""What is shown to somebody else: the guided demo, the same page in two browsers, the presentation view."""
+"""What is shown to somebody else: the guided demo, the same page in two browsers, the presentation view;
+files of one's own."""
 
 import re
 
+import torch
+from peft import LoraConfig, get_peft_model
 from playwright.sync_api import expect
 
+from core.models.checkpoint import save_checkpoint
+from core.models.mlp import MLP
 from tests.browser.test_journey import JOB_MS, PAGE_MS, page, picture, sound  # noqa: F401
 
 DEMO_MS = 240_000  # six jobs on a busy machine
@@ -68,3 +73,25 @@ def test_six_clicks_from_the_overview_to_a_reconstruction(page):  # noqa: F811
 def state_after(page, label: str) -> None:  # noqa: F811
     """Wait until the run has ended and leads on."""
     expect(page.get_by_test_id("stMain").get_by_role("button", name=label, exact=True)).to_be_visible(timeout=DEMO_MS)
+
+
+def test_files_of_my_own_show_their_facts(page, tmp_path):  # noqa: F811
+    network = MLP([784, 30, 20, 1])
+    save_checkpoint(tmp_path / "mine.safetensors", network, {})
+    model = get_peft_model(network, LoraConfig(r=4, lora_alpha=4, target_modules=["layers.0", "layers.1"]))
+    with torch.no_grad():
+        for name, part in model.named_parameters():
+            if "lora_B" in name:
+                part.normal_()
+    model.save_pretrained(tmp_path / "adapter")
+    page.goto("/attack")
+    page.get_by_text("Upload files").click()
+    boxes = page.get_by_test_id("stFileUploaderDropzoneInput")
+    boxes.nth(0).set_input_files(tmp_path / "mine.safetensors")
+    expect(page.get_by_text("784 – 30 – 20 – 1")).to_be_visible()
+    expect(page.get_by_label("Base checkpoint", exact=True)).to_have_value(
+        re.compile(r"\.uploads/.*/mine\.safetensors$"))
+    boxes.nth(1).set_input_files([tmp_path / "adapter" / "adapter_config.json",
+                                  tmp_path / "adapter" / "adapter_model.safetensors"])
+    expect(page.get_by_text("layers.0, layers.1")).to_be_visible()
+    picture(page, "16-uploaded")
