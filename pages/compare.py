@@ -18,7 +18,7 @@ from pages.components.export import report_button
 from pages.components.knobs import knobs, typed
 from pages.components.landscape import landscape
 from pages.components.layout import NAVIGATION, heading, inside_app, linked, open_run, present
-from pages.components.pictures import NEAREST, final_pairs, pairs, strip
+from pages.components.pictures import DIFFERENCE, NEAREST, final_pairs, pairs, strip
 from pages.components.reading import curves as curves_of
 from pages.components.reading import pictures
 from pages.components.runs import badge, caption, parent, plain
@@ -88,7 +88,7 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
             sort = st.selectbox("Order of the targets", list(ORDERS), key="compare-order", persist_state="session",
                                 format_func=ORDERS.__getitem__, width=260)
             differences = st.toggle("Difference images", key="compare-differences", persist_state="session",
-                                    help="|truth - reconstruction|: black where they agree.")
+                                    help=DIFFERENCE)
             neighbours = st.toggle("Nearest training image", key="compare-neighbours", persist_state="session",
                                    help=NEAREST)
     for run, name in names.items():

@@ -8,8 +8,8 @@ from core.attacks import algebraic, auto, kkt, ntk
 from core.attacks.outcome import Outcome
 from core.errors import InputError
 from core.files import finite, write_atomic, write_json, write_tensors
-from core.jobs.inputs import load_victim, observe_files
-from core.jobs.nearest import base_images, base_of, write_nearest
+from core.jobs.inputs import load_victim, observe_files, resolve_base, victim_run
+from core.jobs.nearest import base_images, write_nearest
 from core.jobs.scoring import score, score_training
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
@@ -43,7 +43,8 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     _write(run, outcome)
     scored = score(run, outcome, victim) if victim else score_training(run, outcome, config, recorder)
     if victim:
-        base = base_images(base_of(run, config.finetune), recorder)
+        source = victim_run(run, config.finetune)
+        base = base_images(resolve_base(source, source.config().base), recorder)
         scored["nearest"] = write_nearest(run, outcome.x, {"private samples": victim.x, "base's training set": base})
     write_json(run.file("report.json"), finite({**_report(observation, outcome), "score": scored,
                                                 "changes": [change.model_dump() for change in run.changes()],

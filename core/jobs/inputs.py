@@ -53,9 +53,14 @@ def base_file(run: Run, base: str) -> Path:
     return result.absolute()
 
 
+def victim_run(run: Run, finetune: str) -> Run:
+    """The run that `finetune` names: an id beside `run`, or an absolute run directory."""
+    return Run(finetune) if Path(finetune).is_absolute() else RunStore(run.path.parent).get(finetune)
+
+
 def load_victim(run: Run, finetune: str) -> Victim:
     """The fine-tuning run `finetune`, an id beside `run` or an absolute run directory, with its secrets."""
-    source = Run(finetune) if Path(finetune).is_absolute() else RunStore(run.path.parent).get(finetune)
+    source = victim_run(run, finetune)
     config = source.config()
     if not isinstance(config, FinetuneConfig):
         raise InputError(f"finetune: {finetune} is a run of kind {config.kind}; name a fine-tuning run.")

@@ -8,7 +8,6 @@ from torch import Tensor
 from core.data.problems import problem_of
 from core.errors import InputError
 from core.files import write_atomic
-from core.jobs.inputs import resolve_base
 from core.metrics.nearest import nearest
 from core.models.checkpoint import Checkpoint
 from core.runs.directory import Run
@@ -43,9 +42,3 @@ def base_images(checkpoint: Checkpoint, recorder: Recorder) -> Tensor:
     except InputError as error:
         recorder.log(f"The base's training images are not at hand: {error}")
         return empty
-
-
-def base_of(run: Run, finetune: str) -> Checkpoint:
-    """The base of a fine-tuning run beside `run`, or of an absolute run directory."""
-    source = Run(finetune) if finetune.startswith("/") else Run(run.path.parent / finetune)
-    return resolve_base(source, source.config().base)

@@ -16,7 +16,7 @@ from core.viz.text import counted, fixed, number
 from pages.components.anatomy import attack_anatomy
 from pages.components.charts import chart, grid
 from pages.components.layout import limits
-from pages.components.pictures import NEAREST, final_pairs, pairs
+from pages.components.pictures import DIFFERENCE, NEAREST, final_pairs, pairs
 from pages.components.plane import attacked_plane
 from pages.components.reading import curves, pictures
 from pages.components.restarts import every_restart
@@ -136,7 +136,7 @@ def _images(run: Run, config: AttackConfig, status: Status, report: dict[str, An
                 rows["neighbours"] = st.toggle("Nearest training image", key="attack-neighbours",
                                                persist_state="session", help=NEAREST)
                 rows["differences"] = st.toggle("Difference images", key="attack-differences", persist_state="session",
-                                                help="|truth - reconstruction|: black where they agree.")
+                                                help=DIFFERENCE)
         known = final_pairs(run, report, **rows)
         words = [report.get("status_message"), report.get("samples_found_by")]
         if not known:

@@ -16,6 +16,7 @@ from pages.components.reading import pictures
 MANY = 40           # figures
 LEAST_CAPTION = 84  # pixels of width that two short numbers need
 TRUTH = "truth, never seen by the attack"
+DIFFERENCE = "|truth - reconstruction|: black where they agree."
 NEAREST = ("Of the private samples and all that the base was trained on, the image most like each reconstruction "
            "(SSIM): does it show a private sample, or something that the base had seen before?")
 
