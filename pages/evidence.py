@@ -14,8 +14,8 @@ from core.viz.experiment_figures import scores_figure
 from core.viz.experiments import score_chart, scored
 from core.viz.text import counted, duration
 from pages.components.actions import launch
-from pages.components.charts import config as plot_config
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run
+from pages.components.plot import plot
 from pages.components.reading import table_rows
 from pages.components.runs import plain, progress_text
 
@@ -93,13 +93,12 @@ def _plot(claim: Claim, run: Run, rows: list[dict[str, Any]]) -> None:
     preset = PRESETS[claim.preset]
     if preset.arms:
         names = [arm.name for arm in preset.arms]
-        st.plotly_chart(arms_figure(arms_chart(rows, names), revision=run.id), key=f"{claim.key}-{run.id}",
-                        config=plot_config(),
-                        alt=f"Mean SSIM and targets above 0.4 by setting: {', '.join(names)}. {HELP}")
+        plot(arms_figure(arms_chart(rows, names), revision=run.id), key=f"{claim.key}-{run.id}",
+             alt=f"Mean SSIM and targets above 0.4 by setting: {', '.join(names)}. {HELP}")
     elif scored(rows):
         chart = score_chart(rows, preset.x)
-        st.plotly_chart(scores_figure(chart, revision=run.id), key=f"{claim.key}-{run.id}", config=plot_config(),
-                        alt=f"{chart.title}: {chart.y_title} over {chart.x_title}. {chart.help}")
+        plot(scores_figure(chart, revision=run.id), key=f"{claim.key}-{run.id}",
+             alt=f"{chart.title}: {chart.y_title} over {chart.x_title}. {chart.help}")
 
 
 def _actions(claim: Claim, run: Run | None, base: Run | None) -> None:

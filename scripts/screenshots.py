@@ -43,8 +43,8 @@ def settle(page: Page, *, fade: int = 700) -> None:
     milliseconds more, as plots and images fade in."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=60_000)
     page.locator("[data-testid=stHeading]").first.wait_for(timeout=60_000)
-    page.wait_for_function("() => [...document.querySelectorAll('[data-testid=stPlotlyChart]')]"
-                           ".every(chart => chart.querySelector('.main-svg'))", timeout=60_000)
+    page.wait_for_function("() => [...document.querySelectorAll('.ai-plot')]"
+                           ".every(plot => plot.querySelector('.main-svg'))", timeout=60_000)
     # A fresh server sends the code of each kind of widget at its first use; until then a grey bar stands in.
     page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')", timeout=60_000)
     page.wait_for_timeout(fade)

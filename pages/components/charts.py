@@ -3,9 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from core.viz.anatomy_figures import coefficient_figure, gate_figure, spectrum_figure
@@ -17,10 +15,9 @@ from core.viz.plane import Plane
 from core.viz.plane_figure import plane_figure
 from core.viz.series import Bars, Panel
 from core.viz.spectrum import Spectrum
+from pages.components.plot import Prepared, plot, prepared
 
-SAVED_AS = {"SVG": {"format": "svg"}, "PNG": {"format": "png", "scale": 3}}
 MOST_KEPT = 200  # figures, a few dozen kB each
-
 
 Chart = Panel | Bars | Distribution | Spectrum | Coefficients | GatePicture | Plane
 DRAW = {Panel: line_figure, Bars: bar_figure, Distribution: distribution_figure,
@@ -28,35 +25,26 @@ DRAW = {Panel: line_figure, Bars: bar_figure, Distribution: distribution_figure,
         GatePicture: gate_figure, Plane: plane_figure}
 
 
-def config() -> dict[str, Any]:
-    """Of every plot: its bar of buttons, with the format in which its camera saves it."""
-    return {"displaylogo": False, "displayModeBar": "hover",
-            "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-            "toImageButtonOptions": SAVED_AS[st.session_state.get("plot-format") or "SVG"]}
-
-
 def chart(panel: Chart, run_id: str) -> None:
-    """One chart under its title. Streamlit 1.67 mounts a chart anew when its figure changes, whatever its key: a zoom
-    holds over refreshes that show nothing new, and is lost where the curves have grown visibly."""
+    """One chart under its title."""
     st.markdown(f"**{panel.title}**", help=panel.help or None)
     if isinstance(panel, Panel) and panel.empty:
         st.caption("No values recorded yet.")
         return
     axes = [getattr(panel, name, "") for name in ("y_title", "x_title")]
     words = " over ".join(axis for axis in axes if axis) or "neurons by samples"
-    st.plotly_chart(_figure(panel, run_id), key=f"{run_id}-{panel.key}", config=config(),
-                    alt=f"{panel.title}: {words}. {panel.help}".strip())
+    plot(_figure(panel, run_id), key=f"{run_id}-{panel.key}", alt=f"{panel.title}: {words}. {panel.help}".strip())
 
 
-def _figure(panel: Chart, run_id: str) -> go.Figure:
+def _figure(panel: Chart, run_id: str) -> Prepared:
     """Drawn anew where it shows something else than at the last refresh, which costs far more than to compare."""
     if type(panel) is not Panel:
-        return DRAW[type(panel)](panel, revision=run_id)
+        return prepared(DRAW[type(panel)](panel, revision=run_id))
     kept, mutex = _kept_figures()
     key = f"{run_id}-{panel.key}"
     shown, figure = kept.get(key, (None, None))
     if shown != panel:
-        figure = line_figure(panel, revision=run_id)
+        figure = prepared(line_figure(panel, revision=run_id))
     with mutex:
         kept[key] = panel, figure
         kept.move_to_end(key)
@@ -66,7 +54,7 @@ def _figure(panel: Chart, run_id: str) -> go.Figure:
 
 
 @st.cache_resource(show_spinner=False)
-def _kept_figures() -> tuple[OrderedDict[str, tuple[Panel, go.Figure]], threading.Lock]:
+def _kept_figures() -> tuple[OrderedDict[str, tuple[Panel, Prepared]], threading.Lock]:
     """Of all browsers together."""
     return OrderedDict(), threading.Lock()
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.runs.directory import Run
 from core.viz.csv_text import csv_text
-from pages.components.charts import SAVED_AS
+from pages.components.plot import SAVED_AS
 
 TENSORS = {"reconstruction.safetensors": "Reconstruction", "result.safetensors": "All tensors"}
 

@@ -8,8 +8,8 @@ from core.runs.directory import Run
 from core.runs.store import RunStore
 from core.viz.landscape import AXES, SCORES, landscape_row, parallel, scatter
 from core.viz.text import counted
-from pages.components.charts import config as plot_config
 from pages.components.layout import NAVIGATION, linked
+from pages.components.plot import plot
 
 FILTERS = {"method": "Method", "threat": "Threat", "optimizer": "Fine-tuned with"}
 SHOWN = ["run", "mean_ssim", "recovered", "method", "threat", "rank", "samples", "steps", "restarts", "residual",
@@ -35,17 +35,15 @@ def landscape() -> None:
     st.markdown(f"**{heading[0].upper()}{heading[1:]}**")
     st.caption((f"{counted(usable, 'attack')} of {len(rows)}: the others have no such number. " if usable < len(rows)
                 else "") + "Click a point to open its run.")
-    picked = st.plotly_chart(scatter(rows, over=over, score=score), key=f"landscape-{over}-{score}",
-                             config=plot_config(), on_select="rerun", selection_mode="points",
-                             alt=f"{SCORES[score]} over {AXES[over][0]}, one point for each attack; the table "
-                             "below has the same numbers")
-    if points := picked.selection.points:
-        st.switch_page(NAVIGATION["attack"].script, query_params={"run": points[0]["customdata"][0]})
+    picked = plot(scatter(rows, over=over, score=score), key=f"landscape-{over}-{score}", selectable=True,
+                  alt=f"{SCORES[score]} over {AXES[over][0]}, one point for each attack; the table below has the same "
+                  "numbers")
+    if picked:
+        st.switch_page(NAVIGATION["attack"].script, query_params={"run": picked[0][0]})
     if lines := parallel(rows, score=score):
         st.markdown("**Every knob at once**", help="One line for each attack. Drag along an axis to keep only the "
                     "lines that pass there.")
-        st.plotly_chart(lines, key=f"parallel-{score}", config=plot_config(), alt="Parallel coordinates of all knobs, "
-                        "coloured by the score")
+        plot(lines, key=f"parallel-{score}", alt="Parallel coordinates of all knobs, coloured by the score")
     st.markdown("**All of them**")
     _table(rows)
 

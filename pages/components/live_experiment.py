@@ -15,8 +15,8 @@ from core.viz.arms import HELP, arm_name, arms_chart, arms_figure
 from core.viz.experiment_figures import reasons_figure, scores_figure
 from core.viz.experiments import point_name, reason_charts, score_chart, scored
 from core.viz.text import fixed, number
-from pages.components.charts import config as plot_config
 from pages.components.layout import limits, open_run
+from pages.components.plot import plot
 from pages.components.reading import table_rows
 from pages.components.runs import fraction, plain, progress_text
 
@@ -83,9 +83,8 @@ def _now(run: Run, status: Status) -> None:
 def _arms(run: Run, rows: list[dict[str, Any]], names: list[str]) -> None:
     chart = arms_chart(rows, names)
     st.markdown("**What comes back**", help=HELP)
-    clicked = st.plotly_chart(arms_figure(chart, revision=run.id), key=f"{run.id}-arms", config=plot_config(),
-                              on_select="rerun", selection_mode="points",
-                              alt=f"Mean SSIM, and targets above 0.4, by setting: {', '.join(names)}. {HELP}")
+    clicked = plot(arms_figure(chart, revision=run.id), key=f"{run.id}-arms", selectable=True,
+                   alt=f"Mean SSIM, and targets above 0.4, by setting: {', '.join(names)}. {HELP}")
     st.caption("Each point is one attack on a network trained on the targets themselves. Click a point to open its "
                "runs.")
     with st.container():
@@ -95,23 +94,21 @@ def _arms(run: Run, rows: list[dict[str, Any]], names: list[str]) -> None:
 def _plots(run: Run, rows: list[dict[str, Any]], x: str) -> None:
     chart, clouds = score_chart(rows, x), reason_charts(rows)
     st.markdown(f"**{chart.title}**", help=chart.help)
-    main = st.plotly_chart(scores_figure(chart, revision=run.id), key=f"{run.id}-scores", config=plot_config(),
-                           on_select="rerun", selection_mode="points",
-                           alt=f"{chart.title}: {chart.y_title} over {chart.x_title}. {chart.help}")
+    main = plot(scores_figure(chart, revision=run.id), key=f"{run.id}-scores", selectable=True,
+                alt=f"{chart.title}: {chart.y_title} over {chart.x_title}. {chart.help}")
     help = " ".join(f"{cloud.title}: {cloud.help}" for cloud in clouds)
     st.markdown("**Why it works or fails**", help=help)
     st.caption("Each point is one attack: its score against what the fine-tuning did. Measured with the truth, which "
                "the attack never sees. Click a point, here or above, to open its runs.")
-    reasons = st.plotly_chart(reasons_figure(clouds, revision=run.id), key=f"{run.id}-reasons", config=plot_config(),
-                              on_select="rerun", selection_mode="points", alt=f"Score against four reasons. {help}")
+    reasons = plot(reasons_figure(clouds, revision=run.id), key=f"{run.id}-reasons", selectable=True,
+                   alt=f"Score against four reasons. {help}")
     with st.container():
-        _selected(rows, main, reasons)
+        _selected(rows, main + reasons)
 
 
-def _selected(rows: list[dict[str, Any]], *charts: Any) -> None:
+def _selected(rows: list[dict[str, Any]], points: list[Any]) -> None:
     """Links to the runs of the points that were clicked."""
-    asked = [point["customdata"][0] for chart in charts for point in chart["selection"]["points"]
-             if point.get("customdata")]
+    asked = [point[0] for point in points]
     for row in (row for row in rows if row["attack"] in asked):
         with st.container(horizontal=True, vertical_alignment="center", border=True):
             name = arm_name(row) if row.get("arm") else point_name(row)

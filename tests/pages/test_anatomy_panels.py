@@ -3,7 +3,7 @@
 import pytest
 import synthetic
 import torch
-from seen import text
+from seen import plots, text
 
 from core.files import write_atomic, write_json, write_tensors
 from core.viz.images import grid_png
@@ -14,7 +14,7 @@ def titles(app):
 
 
 def charts(app):
-    return len(app.get("plotly_chart"))
+    return len(plots(app))
 
 
 @pytest.mark.parametrize("found_by", ["ntk", "algebraic"])

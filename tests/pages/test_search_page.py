@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import synthetic
-from seen import check, text
+from seen import check, plots, text
 
 from core.runs.store import RunStore
 
@@ -87,7 +87,7 @@ def test_an_oracle_is_called_one_before_and_after(show, runs_root):
 def test_a_search_in_every_state(show, runs_root, state, scored):
     app = show("search", run=synthetic.search(runs_root, state=state, scored=scored).id)
     charts = {"pending": 0, "done": 3}.get(state, 2) - (not scored and state != "pending")
-    assert len(app.get("plotly_chart")) == charts
+    assert len(plots(app)) == charts
     labels = {button.label for button in app.button}
     assert ("Stop" in labels) == (state in ("pending", "running", "stopping"))
     assert ("Resume" in labels) == (state in ("stopped", "failed", "interrupted"))

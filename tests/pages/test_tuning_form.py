@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import synthetic
-from seen import check, text
+from seen import check, plots, text
 
 from core.files import write_json
 from core.runs.directory import Run
@@ -68,7 +68,7 @@ def test_changes_are_listed_marked_and_repeated(show, runs_root):
     assert not [button for button in app.button if button.label == "Change"]
     given = "--changes 250:lr_x=0.01,400:min_lambda=0.2,700:box_weight=1.0 "
     assert any(given in code.value for code in app.get("code"))
-    layouts = [json.loads(chart.proto.spec)["layout"] for chart in app.get("plotly_chart")]
+    layouts = [figure["layout"] for figure in plots(app)]
     assert [250, 400, 700] in [[shape["x0"] for shape in layout.get("shapes", [])] for layout in layouts]
     again = show("attack", like=run.id)
     assert "It makes the same changes at the same steps" in text(again)
