@@ -26,6 +26,10 @@ class Monitor(Protocol):
         """Keep images [N, C, H, W] in [0, 1] as they are at `step`; of a search with several restarts also those of
         each, `restarts` [R, N, C, H, W] with their `numbers` (from 0)."""
 
+    def gates(self, step: int, switched: dict[str, torch.Tensor]) -> None:
+        """Show which gates switched, by hidden layer [N, n] bool: of a fine-tuning since the base, of an attack since
+        its last snapshot. Replaces what was shown before."""
+
     def offer(self, knobs: dict[str, float]) -> None:
         """These knobs may be changed from now on, and have these values."""
 
@@ -57,6 +61,7 @@ class Silent:
     def snapshot(self, step: int, images: torch.Tensor, *, restarts: torch.Tensor | None = None,
                  numbers: Sequence[int] = ()) -> None: ...
 
+    def gates(self, step: int, switched: dict[str, torch.Tensor]) -> None: ...
     def save_checkpoint(self, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None: ...
     def log(self, message: str) -> None: ...
     def offer(self, knobs: dict[str, float]) -> None: ...

@@ -6,6 +6,7 @@
     changes.json        knobs that were changed while it ran, with the steps; replaced atomically
     requests/           changes that people ask for (see core.runs.tuning)
     snapshots/          STEP.png and STEP.safetensors: images as they form
+    gates.safetensors   which neurons switched lately (see core.monitor); replaced atomically
     checkpoint.safetensors   optimiser state to resume from (metadata: JSON)
     result.safetensors  the outcome
     report.json         the outcome in numbers and words

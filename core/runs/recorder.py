@@ -27,6 +27,7 @@ from core.viz.images import grid_png
 
 HEARTBEAT_SECONDS = 1.0
 MOST_RESTART_IMAGES = 160  # of one snapshot: all restarts together
+MOST_GATE_ROWS = 40        # samples: as many as a picture of gates shows
 
 
 class Recorder:
@@ -133,6 +134,10 @@ class Recorder:
                 shown.flatten(0, 1), columns=shown.shape[1], cell=0, names=[str(number) for number in numbers]))
         write_tensors(folder / f"{step:08d}.safetensors", {"x": images.float()})
         write_atomic(folder / f"{step:08d}.png", grid_png(images))
+
+    def gates(self, step: int, switched: dict[str, torch.Tensor]) -> None:
+        write_tensors(self.run.file("gates.safetensors"), {"step": torch.tensor(step)} | {
+            f"switched.{layer}": pairs[:MOST_GATE_ROWS].to(torch.uint8) for layer, pairs in switched.items()})
 
     def save_checkpoint(self, tensors: dict[str, torch.Tensor], meta: dict[str, Any]) -> None:
         write_tensors(self.run.file("checkpoint.safetensors"), tensors, {"meta": json.dumps(meta)})

@@ -202,7 +202,8 @@ class _Watch:
 
     def __init__(self, objective: Objective, plan: Plan, monitor: Monitor) -> None:
         self.objective, self.plan, self.monitor = objective, plan, monitor
-        self.gates: list[Tensor] | None = None
+        self.gates: list[Tensor] | None = None     # at the last look
+        self.pictured: list[Tensor] | None = None  # at the last snapshot
         self.snapshot_every = max(plan.record_every, -(-plan.iterations // SNAPSHOTS))
         self.snapped = -self.snapshot_every
 
@@ -224,6 +225,7 @@ class _Watch:
         gap = min(self.snapshot_every, max(self.plan.record_every, search.step // 10))
         if search.step - self.snapped >= gap or search.step == self.plan.iterations:
             self.snapped = search.step
+            self._switched(search, leader)
             several = len(search.alive) > 1
             self.monitor.snapshot(search.step, candidate.x[leader].clamp(0, 1),
                                   restarts=candidate.x.clamp(0, 1) if several else None,
@@ -240,7 +242,19 @@ class _Watch:
     def _flips(self, search: _Search, leader: int) -> dict[str, float]:
         """Share of (sample, neuron) gates of the leading restart that changed since the last look."""
         before, self.gates = self.gates, self.objective.gates(search.candidate)
-        if before is None or len(before[0]) != len(search.active):  # the first look, or the first after a halving
-            return {}
-        return {f"flips.layers.{level}": float((now[leader] != then[leader]).float().mean())
-                for level, (now, then) in enumerate(zip(self.gates, before, strict=True))}
+        return {f"flips.{layer}": float(pairs.float().mean())
+                for layer, pairs in _changed(before, self.gates, leader).items()}
+
+    def _switched(self, search: _Search, leader: int) -> None:
+        """Show which gates of the leading restart changed since the last snapshot."""
+        before, self.pictured = self.pictured, self.gates
+        if pairs := _changed(before, self.pictured, leader):
+            self.monitor.gates(search.step, pairs)
+
+
+def _changed(before: list[Tensor] | None, after: list[Tensor], leader: int) -> dict[str, Tensor]:
+    """Gates of one restart that differ, by layer [N, n]; {} at the first look and at the first after a halving."""
+    if before is None or len(before[0]) != len(after[0]):
+        return {}
+    return {f"layers.{level}": now[leader] != then[leader]
+            for level, (now, then) in enumerate(zip(after, before, strict=True))}

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 RECORDED_STEPS = 200        # record every step up to here, then thin evenly
 CHECKPOINT_SECONDS = 10.0   # lost at most by a kill
+GATE_SECONDS = 1.0          # between two pictures of the neurons that flipped
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def finetune(network: MLP, x: Tensor, labels: Tensor, config: FinetuneConfig, *,
         kappa, step, before_seconds = saved[0]["kappa"], saved[1]["step"], saved[1]["seconds"]
         _restore(model, optimizer, saved[0])
 
-    started = last_saved = time.monotonic()
+    started = last_saved = last_shown = time.monotonic()
     recorded = recorded_steps(config.steps)
     before = probe.measure({})
     if saved is None:
@@ -94,6 +95,9 @@ def finetune(network: MLP, x: Tensor, labels: Tensor, config: FinetuneConfig, *,
         step += 1
         if step in recorded:
             monitor.record(step, **probe.measure(_update(model)).row())
+            if time.monotonic() - last_shown > GATE_SECONDS:
+                monitor.gates(step, probe.flipped(_update(model)))
+                last_shown = time.monotonic()
         monitor.progress(step, config.steps)
         if time.monotonic() - last_saved > CHECKPOINT_SECONDS:
             _save(monitor, model, optimizer, kappa, step, before_seconds + time.monotonic() - started)

@@ -5,7 +5,7 @@ neurons which tell the same samples apart stand together.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,20 +101,30 @@ def separated_patterns(patterns: Rows, certain: Rows, *, order: Sequence[int | N
 
 def flipped_neurons(flipped: Rows, *, names: Sequence[str] = ()) -> GatePicture | None:
     """Gates that changed during a fine-tuning. None where none did: neurons that kept their gate are not drawn."""
+    return _changes(flipped, names, "flipped", GatePicture(
+        "flipped", "Which neurons flipped", [], (State("as at the base", FAINT), State("flipped", ACCENT)), [],
+        "Neurons whose ReLU switched for some sample between the base and the last step; all others are not drawn. "
+        "An attack that works with the base's patterns is wrong about exactly these."))
+
+
+def switching_neurons(switched: Rows) -> GatePicture | None:
+    """Gates that changed between the last two snapshots of an attack. None where none did."""
+    return _changes(switched, (), "switched", GatePicture(
+        "switching", "Which neurons still switch", [], (State("as before", FAINT), State("switched", ACCENT)), [],
+        "Neurons whose ReLU switched for some candidate of the leading restart between the last two pictures; all "
+        "others are not drawn. While many switch the images still change in kind; when none does, only their values "
+        "are being refined."))
+
+
+def _changes(rows_by_layer: Rows, names: Sequence[str], verb: str, picture: GatePicture) -> GatePicture | None:
     layers = []
-    for name, rows in flipped.items():
+    for name, rows in rows_by_layer.items():
         cells, columns = _marked(rows[:MOST_ROWS])
         if len(columns):
             shown = "" if len(columns) == np.count_nonzero(rows[:MOST_ROWS].any(axis=0)) else ", the most frequent here"
             layers.append(LayerGates(layer_name(name), columns + 1, cells, 0,
-                                     f"{_of(rows.any(axis=0))} flipped for some sample{shown}"))
-    if not layers:
-        return None
-    return GatePicture(
-        "flipped", "Which neurons flipped", _names(names, len(layers[0].cells)),
-        (State("as at the base", FAINT), State("flipped", ACCENT)), layers,
-        "Neurons whose ReLU switched for some sample between the base and the last step; all others are not drawn. "
-        "An attack that works with the base's patterns is wrong about exactly these.")
+                                     f"{_of(rows.any(axis=0))} {verb} for some sample{shown}"))
+    return replace(picture, rows=_names(names, len(layers[0].cells)), layers=layers) if layers else None
 
 
 def differing_gates(truth: Rows, found: Rows, *, names: Sequence[str] = ()) -> GatePicture | None:

@@ -7,7 +7,7 @@ import streamlit as st
 from core.data.kinds import label_name
 from core.runs.directory import Run
 from core.viz.coefficients import coefficient_chart
-from core.viz.patterns import differing_gates, flipped_neurons, separated_patterns
+from core.viz.patterns import differing_gates, flipped_neurons, separated_patterns, switching_neurons
 from core.viz.spectrum import spectrum_chart
 from core.viz.text import counted, percent
 from core.viz.titles import METHOD_NAMES
@@ -57,8 +57,10 @@ def _why_equal(known: dict[str, Any], score: dict[str, Any]) -> str:
 
 
 def flipped_anatomy(run: Run, report: dict[str, Any] | None) -> None:
-    """After a fine-tuning: the spectrum of what is released, and the neurons that switched."""
+    """Of a fine-tuning: the neurons that switched, and at its end the spectrum of what is released."""
     if not report:
+        _drawn(flipped_neurons(gate_rows(run.file("gates.safetensors"), "switched")), run, "Which neurons flipped",
+               "None so far, at the last look.")
         return
     if drawn := spectrum_chart(report):
         left, right = st.columns([2, 3], gap="medium")
@@ -71,6 +73,13 @@ def flipped_anatomy(run: Run, report: dict[str, Any] | None) -> None:
         _drawn(flipped_neurons(flipped, names=_names(report, report.get("labels") or [])), run, "Which neurons flipped",
                "No neuron switched for any sample: the base's activation patterns hold throughout." if flipped else
                "This run was made before flipped neurons were stored; fine-tune again to see them.")
+
+
+def switching(run: Run) -> None:
+    """While an attack searches images: the neurons that are not settled."""
+    if (path := run.file("gates.safetensors")).exists():
+        _drawn(switching_neurons(gate_rows(path, "switched")), run, "Which neurons still switch",
+               "None between the last two pictures.")
 
 
 def _measurements(report: dict[str, Any], score: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from core.viz.curves import Curves
 from core.viz.distribution import Distribution, multipliers
 from core.viz.panels import attack_panels, cosine_panel, flips_panel, marked
 from core.viz.text import counted, fixed, number
-from pages.components.anatomy import attack_anatomy
+from pages.components.anatomy import attack_anatomy, switching
 from pages.components.charts import chart, grid
 from pages.components.layout import limits
 from pages.components.pictures import DIFFERENCE, NEAREST, final_pairs, pairs
@@ -40,6 +40,8 @@ def attack_view(run: Run, config: AttackConfig, status: Status) -> None:
     with st.container():
         why(run, config, report, victim)
     with st.container():
+        if status.active:
+            switching(run)
         attack_anatomy(run, report, victim)
     with st.container():
         tuning(run, config, status)

@@ -86,3 +86,18 @@ def test_the_title_names_the_method_that_auto_took(show, runs_root):
     assert "Algebraic, informed" in [heading.value for heading in app.subheader]
     moving = show("attack", run=synthetic.attack(runs_root, "attack-moving", state="running").id)
     assert "Auto, informed" in [heading.value for heading in moving.subheader]
+
+
+@pytest.mark.parametrize("switched", [0, 1])
+def test_neurons_that_switch_are_drawn_while_it_runs(show, runs_root, switched):
+    attack, finetune = (kind(runs_root, state="running") for kind in (synthetic.attack, synthetic.finetune))
+    for page, run, title, calm in (("attack", attack, "Which neurons still switch", "None between the last two"),
+                                   ("finetune", finetune, "Which neurons flipped", "None so far")):
+        before = charts(show(page, run=run.id))
+        pairs = torch.zeros(2, 30, dtype=torch.uint8)
+        pairs[1, 3] = switched
+        write_tensors(run.file("gates.safetensors"), {"step": torch.tensor(5), "switched.layers.0": pairs})
+        app = show(page, run=run.id)
+        assert charts(app) == before + switched
+        assert title in titles(app)
+        assert (calm in text(app)) == (not switched)

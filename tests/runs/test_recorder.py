@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from core.errors import InputError
 from core.runs import recorder
@@ -235,3 +236,13 @@ def test_the_status_says_what_the_run_uses(run):
     assert 0 < load["memory"] < load["memory_total"]
     assert load["cpu"] >= 0
     assert load["cores"] >= 1
+
+
+def test_gates_show_the_last_step_and_few_samples(run):
+    with Recorder(run) as recorder:
+        for step in (1, 2):
+            recorder.gates(step, {"layers.0": torch.arange(60 * 5).reshape(60, 5) % step == 0})
+    stored = load_file(run.file("gates.safetensors"))
+    assert int(stored["step"]) == 2
+    assert stored["switched.layers.0"].shape == (40, 5)
+    assert stored["switched.layers.0"][0].tolist() == [1, 0, 1, 0, 1]

@@ -1,5 +1,6 @@
 """The loop, on objectives whose answer is known."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -49,6 +50,7 @@ class Notes(Silent):
 
     def __init__(self, stop_after: int | None = None, saved=None) -> None:
         self.rows, self.snaps, self.saved, self.stop_after, self.steps = [], [], saved, stop_after, 0
+        self.switched = {}
 
     def progress(self, step, total):
         self.steps += 1
@@ -58,6 +60,9 @@ class Notes(Silent):
 
     def snapshot(self, step, images, *, restarts=None, numbers=()):
         self.snaps.append((step, images))
+
+    def gates(self, step, switched):
+        self.switched[step] = switched["layers.0"]
 
     def should_stop(self):
         return self.stop_after is not None and self.steps >= self.stop_after
@@ -156,6 +161,16 @@ def test_a_long_run_keeps_few_snapshots_most_of_them_early():
     assert steps[-1] == 1000
     assert 985 <= steps[-2] < 1000
     assert len(notes.rows) == 1001
+
+
+def test_gates_that_switched_since_the_last_snapshot_are_shown():
+    notes = Notes()
+    solve(Bowl(), [], space=SPACE, start=start(restarts=1), method=Adam(), plan=PLAN, monitor=notes)
+    pictured = [(step, images.flatten(1) > 0.5) for step, images in notes.snaps]
+    assert list(notes.switched) == [step for step, _ in pictured[1:]]
+    for (_, before), (step, after) in itertools.pairwise(pictured):
+        assert torch.equal(notes.switched[step], before != after)
+    assert any(pairs.any() for pairs in notes.switched.values())
 
 
 def test_a_penalty_on_the_multipliers_moves_them_and_is_reported():

@@ -228,3 +228,18 @@ def test_divergence_is_said(base, private, steps):
     else:
         with pytest.raises(InputError, match="learning_rate: the fine-tuning diverged"):
             finetune(base, *private, config(**huge), monitor=monitor)
+
+
+def test_flipped_gates_are_shown_while_it_runs(base, private, monkeypatch):
+    class Shown(Memory):
+        def gates(self, step: int, switched: dict[str, torch.Tensor]) -> None:
+            self.shown[step] = switched
+
+    monkeypatch.setattr("core.training.finetune.GATE_SECONDS", -1.0)
+    monitor = Shown()
+    monitor.shown = {}
+    outcome = finetune(base, *private, config(steps=5, learning_rate=2.0), monitor=monitor)
+    assert list(monitor.shown) == [1, 2, 3, 4, 5]
+    assert any(pairs.any() for pairs in outcome.flipped.values())
+    for name, pairs in outcome.flipped.items():
+        assert torch.equal(monitor.shown[5][name], pairs)
