@@ -62,7 +62,15 @@ class Problem:
 
         `pool`: draw from these hold-out indices only. `generator`: a random draw; without one, the first in order.
         """
-        pool = self.holdout(trained) if pool is None else self.check_holdout(pool, trained=trained)
+        return self._drawn(samples, self.holdout(trained) if pool is None else self.check_holdout(pool, trained=trained),
+                           generator)
+
+    def select_trained(self, samples: int, *, trained: Sequence[int] | Tensor, generator: torch.Generator) -> Tensor:
+        """As `select_holdout`, of the samples that the base was trained on."""
+        return self._drawn(samples, self._within(trained, "the base's training indices"), generator)
+
+    def _drawn(self, samples: int, pool: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Evenly from all classes of the pool."""
         chosen, classes = [], self.kind.classes
         for place, label in enumerate(reversed(range(len(classes)))):
             wanted = samples // len(classes) + (place < samples % len(classes))
@@ -85,7 +93,8 @@ class Problem:
         if overlap:
             raise InputError(
                 f"indices: the base was pretrained on {_listed(overlap)}; it fits them so well that their loss "
-                "coefficients are near 1e-18 and fine-tuning on them leaves nothing to see: choose hold-out samples.")
+                "coefficients are near 1e-18 and fine-tuning on them hardly moves a weight: choose hold-out samples, or "
+                "set selection to trained to see that for yourself.")
         return wanted
 
     def _within(self, indices: Sequence[int] | Tensor, what: str) -> Tensor:

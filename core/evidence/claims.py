@@ -14,10 +14,11 @@ from core.experiments.grid import count_runs, expand
 from core.experiments.presets import OWN, PRESETS
 from core.metrics.matching import RECOVERED
 from core.runs.config import ExperimentConfig
-from core.viz.text import fixed
+from core.viz.text import fixed, number
 
 HOLDS, FAILS, MIXED = "holds", "does not hold", "mixed"
 NOTICEABLE = 0.03  # of mean SSIM: smaller differences are noise between seeds
+VANISHED = 1e-12   # of a loss coefficient: far below float32's rounding beside any coefficient that counts
 
 Row = dict[str, Any]
 
@@ -72,6 +73,22 @@ def _init(rows: Sequence[Row]) -> Judgement | None:
     agree = [(value > STABLE_COSINE) == name.startswith("pretrained") for name, value in means.items()]
     return Judgement(HOLDS if all(agree) else MIXED if any(agree) else FAILS, "Mean feature cosine after one step: "
                      + ", ".join(f"{fixed(value, 3)} {name}" for name, value in means.items()) + ".")
+
+
+def _overlap(rows: Sequence[Row]) -> Judgement | None:
+    """Whether the coefficients of trained samples vanish, and whether the samples stay hidden."""
+    new, own = ([row for row in _done(rows) if row["arm"] == arm.name and row["largest_coefficient"] is not None]
+                for arm in PRESETS["ntk-overlap"].arms)
+    if not new or not own:
+        return None
+    tiny = max(row["largest_coefficient"] for row in own) < VANISHED
+    hidden = fmean(row["mean_ssim"] for row in own) < RECOVERED
+    sizes, scores = ([fmean(row[name] for row in group) for group in (own, new)]
+                     for name in ("largest_coefficient", "mean_ssim"))
+    return Judgement(HOLDS if tiny and hidden else MIXED if tiny or hidden else FAILS,
+                     f"Largest coefficient, mean over the seeds: {number(sizes[0], 2)} of training samples, "
+                     f"{number(sizes[1], 2)} of hold-out samples. Mean SSIM {fixed(scores[0])} against "
+                     f"{fixed(scores[1])}.")
 
 
 def _falls_with(axis: str, *, sign: int) -> Callable[[Sequence[Row]], Judgement | None]:
@@ -132,6 +149,10 @@ CLAIMS = (
           "keep them (above 0.99).", "this laboratory's plan", "ntk-init",
           "A drawn network that keeps its features, or a pretrained one that loses them, at the same learning rate.",
           _init),
+    Claim("overlap", "Fine-tuning on samples that the base already fits leaves nothing to see: their loss coefficients "
+          "are near 1e-18.", "this laboratory's plan", "ntk-overlap",
+          f"Training samples with a coefficient above {VANISHED:g}, or that come back (mean SSIM above {RECOVERED}).",
+          _overlap),
     Claim("steps", "The longer the fine-tuning, the less comes back.", "Loo et al. 2024", "ntk-steps",
           "As much at T = 200 as at T = 1: then frozen features are not what limits the attack.",
           _falls_with("steps", sign=-1)),

@@ -48,12 +48,12 @@ class Preset:
 
 # What an experiment pretrains where its base is `OWN`, once for each seed.
 OWN = "own"
-OWN_BASE = {"optimizer": "max-margin", "samples_per_class": 10}
+OWN_BASE = {"name": "20 digits", "optimizer": "max-margin", "samples_per_class": 10}
 ON_A_BASE = {"small": {"repeats": 3, "restarts": 1, "iterations": 500},
              "full": {"repeats": 10, "restarts": 4, "iterations": 3000}}
-TRAINED = {"samples_per_class": 50, "epochs": 300}
+TRAINED = {"name": "pretrained", "samples_per_class": 50, "epochs": 300}
 # As good as not at all: what is left is the drawn network with its first layer of scale 1e-4.
-UNTRAINED = {"samples_per_class": 50, "epochs": 1, "optimizer": "gd", "learning_rate": 1e-6}
+UNTRAINED = {"name": "tiny init", "samples_per_class": 50, "epochs": 1, "optimizer": "gd", "learning_rate": 1e-6}
 SMALL_STEP, LARGE_STEP = ({"rank": 1000, "samples": 2, "steps": 1, "learning_rate": rate} for rate in (3e-4, 1e-2))
 
 
@@ -107,6 +107,14 @@ PRESETS: dict[str, Preset] = {
             Arm("tiny init, lr 0.0003", pretrain=UNTRAINED, finetune=SMALL_STEP),
             Arm("pretrained, lr 0.01", pretrain=TRAINED, finetune=LARGE_STEP),
             Arm("tiny init, lr 0.01", pretrain=UNTRAINED, finetune=LARGE_STEP))),
+    "ntk-overlap": Preset(
+        "B: samples that the base knows against new ones",
+        "One full-rank step on two hold-out samples, and on two that the base was trained on to stationarity: how "
+        "large are their loss coefficients, and what comes back?",
+        "arm", "ntk", {"small": {"repeats": 3, "restarts": 4, "iterations": 400},
+                       "full": {"repeats": 10, "restarts": 16, "iterations": 1500}}, (
+            Arm("hold-out samples", pretrain=TRAINED, finetune=SMALL_STEP),
+            Arm("training samples", pretrain=TRAINED, finetune=SMALL_STEP | {"selection": "trained"}))),
     "kkt-surrogate": Preset(
         "KKT: ModifiedReLU against ReLU",
         "Does the soft derivative of Haim et al. 2022 help the search, and does it matter that α rises?",

@@ -12,7 +12,7 @@ Report = dict[str, Any]
 VARIED = ("arm", "adaptation", "rank", "steps", "samples", "seed", "learning_rate", "coefficients", "features",
           "method")
 COLUMNS = ("state", *VARIED, "mean_ssim", "mean_psnr", "recovered", "targets", "chance_mean_ssim",
-           "chance_recovered", "residual", "loss_before", "loss_after", "flips",
+           "chance_recovered", "residual", "largest_coefficient", "loss_before", "loss_after", "flips",
            "feature_cosine", "coefficient_drift", "weight_change", "visible", "finetune_seconds", "attack_seconds",
            "seconds", "pretrain", "finetune", "attack", "reason")
 
@@ -22,9 +22,9 @@ def point_row(varied: dict[str, Any], *, pretrain: str = "", finetune: str = "",
               attack_seconds: float = 0.0, reason: str = "") -> dict[str, Any]:
     """A row. `victim` and `found` are the two reports as far as they exist; a `reason` marks the point as failed.
 
-    flips: share of (sample, neuron) pairs, mean over layers. feature_cosine, coefficient_drift: mean over samples.
-    mean_ssim: over all `targets`, matched one to one; recovered: how many of them are above 0.4. chance_…: the same of
-    digits that a base never saw.
+    largest_coefficient: |sigmoid(f) - y| at the base, of the sample that has most. flips: share of (sample, neuron)
+    pairs, mean over layers. feature_cosine, coefficient_drift: mean over samples. mean_ssim: over all `targets`,
+    matched one to one; recovered: how many of them are above 0.4. chance_…: the same of digits that a base never saw.
     """
     score = (found or {}).get("score") or {}
     verdicts = (victim or {}).get("verdicts")
@@ -35,7 +35,8 @@ def point_row(varied: dict[str, Any], *, pretrain: str = "", finetune: str = "",
         **{name: score.get(name) for name in ("mean_ssim", "mean_psnr", "targets", "ssim", "recovered",
                                               "chance_mean_ssim", "chance_recovered")},
         "residual": ((found or {}).get("residuals") or {}).get("residual"),
-        **{name: (victim or {}).get(name) for name in ("loss_before", "loss_after", "weight_change")},
+        **{name: (victim or {}).get(name)
+           for name in ("largest_coefficient", "loss_before", "loss_after", "weight_change")},
         **{name: _mean((victim or {}).get(name)) for name in ("flips", "feature_cosine", "coefficient_drift")},
         "visible": None if verdicts is None else len(verdicts) - verdicts.count("hidden"),
         "finetune_seconds": round(finetune_seconds, 3), "attack_seconds": round(attack_seconds, 3),

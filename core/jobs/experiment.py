@@ -16,7 +16,6 @@ from typing import Any
 import torch
 
 from core.errors import InputError
-from core.experiments.arms import OWN_DIGITS
 from core.experiments.grid import Point, count_runs, expand, grid_values, label, preset_of, victim_label
 from core.experiments.presets import OWN
 from core.experiments.table import point_row, to_csv
@@ -91,7 +90,7 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
     try:
         if point.pretrain:
             own = _child(run, f"pretrain-{_stem(run)}-{point.pretraining:03d}", {
-                **point.pretrain, "name": f"{_pretrained(point)}, seed {point.pretrain['seed']}"})
+                **point.pretrain, "name": f"{point.pretrain['name']}, seed {point.pretrain['seed']}"})
             kept |= {"pretrain": own.id}
             if not _bring_to_end(own, recorder):
                 return None
@@ -131,11 +130,6 @@ def _attack_base(run: Run, recorder: Recorder, point: Point, number: int, base: 
     kept |= {"attack_seconds": found.status().seconds}
     _check(found, "attack")
     return point_row(point.varied, **kept, found=found.report())
-
-
-def _pretrained(point: Point) -> str:
-    """What a base that the experiment makes is called."""
-    return point.varied["arm"].partition(",")[0] if point.finetune else f"{OWN_DIGITS} digits"
 
 
 def _stem(run: Run) -> str:

@@ -79,13 +79,17 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
 
 
 def choose_samples(problem: Problem, checkpoint: Checkpoint, config: FinetuneConfig) -> Tensor:
-    """Dataset indices [N] of the private samples; never any that the base's facts name as trained on."""
+    """Dataset indices [N] of the private samples; any that the base's facts name as trained on only on purpose."""
     trained = checkpoint.facts.get("indices", [])
     if config.indices is not None:
         if not config.indices:
             raise InputError("indices: the list is empty; name at least one, or leave the field empty.")
         return problem.check_holdout(config.indices, trained=trained)
     generator = torch.Generator().manual_seed(config.seed)
+    if config.selection == "trained":
+        if not trained:
+            raise InputError("selection: the base does not say what it was trained on; choose visible or random.")
+        return problem.select_trained(config.samples, trained=trained, generator=generator)
     if config.selection == "first":
         return problem.select_holdout(config.samples, trained=trained)
     if config.selection == "random":
@@ -151,6 +155,9 @@ def _limits(config: FinetuneConfig, checkpoint: Checkpoint, outcome: Finetuning,
     if "indices" not in checkpoint.facts:
         limits.append("The base does not say what it was trained on, so overlap with the private samples cannot be "
                       "checked.")
+    elif config.selection == "trained" and config.indices is None:
+        limits.append("The base was trained on these very samples: they are not private, and their loss coefficients "
+                      f"are at most {seen.largest:.1e}.")
     lowest = min(outcome.after.feature_cosine)
     if lowest < STABLE_COSINE or outcome.after.weight_change > NTK_WEIGHT_CHANGE:
         limits.append(f"Training left the NTK regime (lowest feature cosine {lowest:.3f}, weight change "

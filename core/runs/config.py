@@ -71,9 +71,10 @@ class FinetuneConfig(RunConfig):
                      min_length=1)
     samples: int = knob(2, help="Number N of private samples, drawn evenly from both classes of the hold-out.",
                         unit="images", ge=1, le=512)
-    selection: Literal["visible", "random", "first"] = knob(
+    selection: Literal["visible", "random", "first", "trained"] = knob(
         "visible", help="visible: random among hold-out samples whose loss coefficient is within 30x of the largest; "
-        "random: any hold-out samples; first: the first in order.")
+        "random: any hold-out samples; first: the first in order; trained: on purpose those that the base was trained "
+        "on, to see what such an overlap leaves.")
     indices: list[int] | None = knob(
         None, help="Exact dataset indices of the private samples (overrides samples and selection). Indices the base "
         "was pretrained on are refused: their coefficients are near 1e-18.", group="expert")
@@ -109,15 +110,15 @@ class ExperimentConfig(RunConfig):
     """Attacks over a preset grid, with what they need, one run after another, into one table and plot."""
 
     kind: Literal["experiment"] = "experiment"
-    preset: Literal["compose-rank", "ntk-steps", "ntk-ranks", "algebraic-ranks", "ntk-init", "kkt-surrogate",
-                    "kkt-lambda-rate", "kkt-restarts", "kkt-candidates"] = knob(
+    preset: Literal["compose-rank", "ntk-steps", "ntk-ranks", "algebraic-ranks", "ntk-init", "ntk-overlap",
+                    "kkt-surrogate", "kkt-lambda-rate", "kkt-restarts", "kkt-candidates"] = knob(
         "ntk-steps", help="The grid. compose-rank: train to near-stationarity, compose W0 + BA, KKT attack, by rank. "
         "ntk-steps: NTK attack by the number T of steps. ntk-ranks: NTK attack by rank. "
-        "algebraic-ranks: algebraic attack by rank. ntk-init: tiny init against a pretrained base. kkt-…: KKT attack on a base alone, with one knob in several "
-        "settings.")
+        "algebraic-ranks: algebraic attack by rank. ntk-init: tiny init against a pretrained base. ntk-overlap: samples "
+        "that the base knows against new ones. kkt-…: KKT attack on a base alone, with one knob in several settings.")
     size: Literal["small", "full"] = knob("small", help="small: minutes on two cores. full: the whole grid, hours.")
     base: str = knob(help="Base checkpoint of every fine-tuning, or of every attack: the id of a pretraining run, or the "
-                     "path of a .safetensors or .pth file. own, for kkt-… and ntk-init: pretrained for each seed.",
+                     "path of a .safetensors or .pth file. own, for kkt-…, ntk-init and ntk-overlap: pretrained for each seed.",
                      min_length=1)
     ranks: list[Annotated[int, Field(ge=1, le=4096)]] | None = knob(
         None, help="LoRA ranks. Empty takes the preset's, here and below.", max_length=50)

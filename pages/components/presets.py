@@ -49,6 +49,7 @@ PRESETS["search"] = {
 }
 SHORT = {"compose-rank": "A: compose", "ntk-steps": "B: steps", "ntk-ranks": "B: ranks",
          "algebraic-ranks": "Algebraic: ranks", "ntk-init": "B: tiny init",
+         "ntk-overlap": "B: overlap",
          "kkt-surrogate": "KKT: ReLU", "kkt-lambda-rate": "KKT: λ rate",
          "kkt-restarts": "KKT: restarts", "kkt-candidates": "KKT: candidates"}
 GRIDS = {(name, size): f"{SHORT[name]}{', full' if size == 'full' else ''}"

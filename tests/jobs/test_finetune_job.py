@@ -118,6 +118,13 @@ def test_samples_come_from_the_holdout_in_balance(store, selection, samples):
         assert min(first["visibility"]) >= 1 / 30
 
 
+def test_training_samples_are_taken_where_they_are_asked_for(store):
+    report = run_it(store, samples=3, selection="trained").report()
+    assert report["labels"] == [1, 1, 0]
+    assert set(report["indices"]) <= set(TRAINED)
+    assert any("trained on these very samples" in sentence for sentence in report["limits"])
+
+
 def test_indices_are_taken_as_given_and_guarded(store):
     free = [index for index in range(4000, 4100) if index not in TRAINED][:3]
     assert run_it(store, indices=free[::-1], samples=1).report()["indices"] == free[::-1]
