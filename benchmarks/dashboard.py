@@ -1,14 +1,14 @@
 """How the dashboard stands hundreds of runs and a very long one: first paint, refresh tick, memory.
 
-    python -m benchmarks.dashboard [--runs 500] [--rows 100000] [--minutes 2]
+    python -m benchmarks.dashboard [--runs 500] [--rows 100000] [--minutes 2] [--windows 1]
 
 A base, a fine-tuning and an attack are made by the engines, small, and copied until there are `--runs`; the newest copy
 of the attack is a running one of `--rows` rows, to which this process adds a row each second. A fresh server and a real
 browser on it, on this machine, which also draws without a GPU here: first paint is the time from asking for an address
 until the title stands and the server has sent the whole page, "with charts" until plotly has drawn every chart as well;
 each is the median of three visits with the programme code in the browser's cache, the first visits of all apart. A tick
-is what the server computes for one refresh of the running attack while it is watched for `--minutes`, with the
-server's memory meanwhile. The last line is JSON: seconds and MiB. Needs chromium (see scripts/screenshots.py).
+is what the server computes for one refresh of the running attack while it is watched for `--minutes` in `--windows`,
+with the server's memory meanwhile. The last line is JSON: seconds and MiB. Needs chromium (see scripts/screenshots.py).
 """
 
 import argparse
@@ -119,11 +119,12 @@ def memory(pid: int) -> float:
     raise SystemExit("dashboard: the server is gone")
 
 
-def watch(browser: BrowserContext, address: str, pid: int, times: Path, minutes: float) -> dict[str, Any]:
-    """Ticks and memory while one window shows the running attack."""
-    page = browser.new_page()
-    page.goto(f"{address}/attack?run={BIG}")
-    settle(page, fade=0)
+def watch(browser: BrowserContext, address: str, pid: int, times: Path, minutes: float, windows: int) -> dict[str, Any]:
+    """Ticks and memory while windows show the running attack."""
+    for _ in range(windows):
+        page = browser.new_page()
+        page.goto(f"{address}/attack?run={BIG}")
+        settle(page, fade=0)
     page.wait_for_timeout(10_000)  # the first ticks fill caches
     seen = len(times.read_text().splitlines())
     used = [memory(pid)]
@@ -134,13 +135,12 @@ def watch(browser: BrowserContext, address: str, pid: int, times: Path, minutes:
         print(f"memory {used[-1]:.0f} MiB", flush=True)
     rows = [json.loads(line) for line in times.read_text().splitlines()[seen:]]
     ticks = [row for row in rows if row["fragment"]]
-    page.close()
     if not ticks:
         raise SystemExit("dashboard: the page did not refresh")
     return {"ticks": len(ticks), "tick_median": _round(statistics.median(row["seconds"] for row in ticks)),
             "tick_largest": _round(max(row["seconds"] for row in ticks)),
             "tick_cpu_median": _round(statistics.median(row["cpu_seconds"] for row in ticks)),
-            "whole_page_runs": len(rows) - len(ticks), "minutes": minutes,
+            "whole_page_runs": len(rows) - len(ticks), "minutes": minutes, "windows": windows,
             "memory_mib": {"start": round(used[0]), "most": round(max(used)), "end": round(used[-1])}}
 
 
@@ -153,6 +153,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--minutes", type=float, default=2.0)
+    parser.add_argument("--windows", type=int, default=1)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root, times = Path(folder) / "runs", Path(folder) / "times.jsonl"
@@ -172,7 +173,7 @@ def main() -> None:
                     "first_of_the_long_run": paint(browser, f"{address}/attack?run={BIG}")}
                 print(json.dumps(result), flush=True)
                 result |= {"pages": paints(browser, address), **watch(browser, address, process.pid, times,
-                                                                      chosen.minutes)}
+                                                                      chosen.minutes, chosen.windows)}
             finally:
                 ended.set()
     print(json.dumps(result))
