@@ -28,10 +28,16 @@ function template(host) {
     } };
 }
 
-// Only the newest call of a plot draws: plotly.js may arrive after several of them.
+// What is done to one plot is done in turn: plotly.js trips over a plot that goes away while it draws.
+function inTurn(host, task) {
+    host.turn = (host.turn ?? Promise.resolve()).then(task);
+    return host.turn;
+}
+
+// Only the newest data are drawn: plotly.js may arrive after several of them.
 async function draw(host, data) {
     const Plotly = await load(data.source);
-    if (host.newest !== data || !host.isConnected) return;
+    if (host.newest !== data) return;
     const figure = JSON.parse(data.figure);
     const layout = { ...figure.layout, template: template(host), autosize: true,
         clickmode: data.selectable ? "event+select" : "event" };
@@ -48,7 +54,8 @@ async function draw(host, data) {
     const report = (points) => host.select(points.map((point) => point.customdata).filter((value) => value != null));
     host.on("plotly_selected", (event) => event && report(event.points));
     host.on("plotly_deselect", () => report([]));
-    host.sizes = new ResizeObserver(() => host.offsetWidth && Plotly.Plots.resize(host));
+    const resized = () => host.newest && host.offsetWidth && host.offsetWidth !== host._fullLayout.width;
+    host.sizes = new ResizeObserver(() => inTurn(host, () => resized() && Plotly.Plots.resize(host)));
     host.sizes.observe(host);
 }
 
@@ -58,14 +65,15 @@ export default function ({ parentElement, data, setStateValue }) {
     host.style.height = `${data.height}px`;
     host.select = (points) => data.selectable && setStateValue("points", points);
     host.newest = data;
-    host.onfullscreenchange = () => draw(host, host.newest);
-    draw(host, data).catch((error) => {
+    host.onfullscreenchange = () => inTurn(host, () => draw(host, host.newest));
+    inTurn(host, () => draw(host, data)).catch((error) => {
+        host.turn = null;
         host.textContent = error.message;
         throw error;
     });
     return () => {
         host.newest = null;
         host.sizes?.disconnect();
-        window.Plotly?.purge(host);
+        inTurn(host, () => window.Plotly?.purge(host));
     };
 }

@@ -22,6 +22,8 @@ def test_guided_demo_in_two_browsers(page, browser, server):  # noqa: F811
     other = browser.new_page(viewport={"width": 1920, "height": 1080}, base_url=server)
     page.wait_for_url(re.compile("made="))
     other.goto(page.url)  # finds the demo that goes on
+    expect(other.get_by_text(re.compile(r"Step [\d,]+ of|Waiting|Starting")).first).to_be_visible(timeout=JOB_MS)
+    other.goto("about:blank")  # and leaves both cores to it
     expect(page.get_by_text("6 runs in")).to_be_visible(timeout=DEMO_MS)
     picture(page, "14-guided-demo")
 
