@@ -59,7 +59,7 @@ def _config() -> dict[str, Any]:
 def _component() -> tuple[Callable[..., Any], str]:
     """The component, and where the browser fetches plotly.js: Streamlit serves the folder of a declared component."""
     folder = declare_component("plotly", path=PLOTLY)
-    base = "/".join(part for part in ("", st.get_option("server.baseUrlPath").strip("/")) if part)
+    base = st.get_option("server.baseUrlPath").strip("/")
     mount = st.components.v2.component("plot", html='<div class="ai-plot" role="figure"></div>',
                                        css=".ai-plot:fullscreen { background: var(--st-background-color); }",
                                        js=SCRIPT.read_text(), isolate_styles=False)
