@@ -1,5 +1,5 @@
 # make run   the dashboard on http://127.0.0.1:8501 (PORT=… for another port)
-# make test  every test (ARGS="-k store" for some)
+# make test  every test, in two processes, since browser tests wait a lot (ARGS="-k store" for some)
 # Both make .venv and install requirements.txt first, when it has changed. PYTHON=… names the interpreter.
 
 PORT ?= 8501
@@ -18,7 +18,7 @@ test: setup
 	@AFTERIMAGE_CHROMIUM="$$(scripts/chromium.sh)"; export AFTERIMAGE_CHROMIUM; \
 	if [ -z "$$AFTERIMAGE_CHROMIUM" ]; then \
 	  echo "There is no chromium or chrome here, so the browser tests are skipped."; unset AFTERIMAGE_CHROMIUM; fi; \
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 setup:
 	@scripts/setup.sh

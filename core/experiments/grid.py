@@ -5,34 +5,17 @@ outermost axis, so that a whole plot stands after the first of them and the othe
 """
 
 import itertools
-from dataclasses import dataclass, field
 from typing import Any
 
 from core.errors import InputError
-from core.experiments.arms import arm_points, finetuned_arm_points
+from core.experiments.arms import arm_points
+from core.experiments.point import Point
 from core.experiments.presets import OWN, PRESETS, Preset
 from core.runs.config import ExperimentConfig
 
 AXES = ("ranks", "steps", "samples", "repeats", "coefficients", "features", "learning_rate", "restarts", "iterations")
 THREATS = {"free": "informed", "known": "oracle"}
 MOST_POINTS = 5000
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of the grid: what varies, and the two configs (values for `parse_config`) that realise it.
-
-    `attack` lacks its victim, which has no id before the fine-tuning exists. `finetuning` counts the distinct
-    fine-tunings from 1. An attack on a base alone has no fine-tuning: `pretrain` makes its base, {} where that is
-    given, and `finetuning` counts the bases. `pretraining` counts the bases that the experiment makes.
-    """
-
-    varied: dict[str, Any]
-    finetuning: int
-    finetune: dict[str, Any]
-    attack: dict[str, Any]
-    pretrain: dict[str, Any] = field(default_factory=dict)
-    pretraining: int = 0
 
 
 def preset_of(config: ExperimentConfig) -> Preset:
@@ -50,12 +33,8 @@ def expand(config: ExperimentConfig, *, width: float = 1000.0, digits: int = 20)
     """All points in the order in which they are run. `width` is the mean input width of the adapted layers, `digits`
     the number of training digits of a base that is given."""
     preset, values = preset_of(config), grid_values(config)
-    if preset.arms and preset.finetunes:
-        return [Point(varied, number, finetune, attack, pretrain, base) for number, (
-            varied, base, pretrain, finetune, attack) in enumerate(finetuned_arm_points(config, preset, values), 1)]
     if preset.arms:
-        return [Point(varied, number, {}, attack, pretrain, number)
-                for varied, number, pretrain, attack in arm_points(config, preset, values, digits=digits)]
+        return arm_points(config, preset, values, digits=digits)
     if config.base == OWN:
         raise InputError(f"base: {config.preset} fine-tunes a base on private digits; name a pretraining run.")
     ranks = ([None] if config.full else []) + sorted(set(values["ranks"]))  # None: full fine-tuning

@@ -14,8 +14,8 @@ class Arm:
     """One setting of an attack on a base alone: its knobs, and what it is told of the number of digits.
 
     `candidates` and `told` are multiples of the true number; None leaves them to the attack, which then reads the
-    number off the first layer. With `finetune`, the knobs of a fine-tuning, that is attacked instead, informed, on a
-    base of the arm's own, of which `pretrain` are the knobs.
+    number off the first layer. `pretrain` are the knobs of a base of the arm's own. With `finetune`, the knobs of a
+    fine-tuning, that is attacked instead, informed.
     """
 
     name: str
@@ -45,10 +45,16 @@ class Preset:
         """Whether private samples are attacked, and not the training set of a base."""
         return not self.arms or any(arm.finetune for arm in self.arms)
 
+    @property
+    def own_bases(self) -> bool:
+        """Whether it compares bases, which it then pretrains itself."""
+        return any(arm.pretrain for arm in self.arms)
+
 
 # What an experiment pretrains where its base is `OWN`, once for each seed.
 OWN = "own"
 OWN_BASE = {"name": "20 digits", "optimizer": "max-margin", "samples_per_class": 10}
+SEPARATED = OWN_BASE | {"name": "20 digits, ln loss -40", "optimizer": "log-gd", "target_log_loss": -40.0}
 ON_A_BASE = {"small": {"repeats": 3, "restarts": 1, "iterations": 500},
              "full": {"repeats": 10, "restarts": 4, "iterations": 3000}}
 TRAINED = {"name": "pretrained", "samples_per_class": 50, "epochs": 300}
@@ -134,6 +140,14 @@ PRESETS: dict[str, Preset] = {
         "arm", "kkt", ON_A_BASE, (
             Arm("1 restart", {"restarts": 1}), Arm("4 restarts", {"restarts": 4}),
             Arm("16 restarts", {"restarts": 16}))),
+    "kkt-stationarity": Preset(
+        "KKT: bases nearer to stationarity and farther from it",
+        "The same digits and the same drawn network, trained to a larger and to a smaller KKT residual: what of the "
+        "digits comes back?",
+        "arm", "kkt", ON_A_BASE, (
+            Arm("log-gd, ln loss -5", pretrain=SEPARATED | {"name": "20 digits, ln loss -5", "target_log_loss": -5.0}),
+            Arm("log-gd, ln loss -40", pretrain=SEPARATED),
+            Arm("max-margin, ln loss -40", pretrain=OWN_BASE))),
     "kkt-candidates": Preset(
         "KKT: right against wrong candidate counts",
         "What more candidates than digits do, and what a wrong N costs.",

@@ -12,16 +12,17 @@ Report = dict[str, Any]
 VARIED = ("arm", "adaptation", "rank", "steps", "samples", "seed", "learning_rate", "coefficients", "features",
           "method")
 COLUMNS = ("state", *VARIED, "mean_ssim", "mean_psnr", "recovered", "targets", "chance_mean_ssim",
-           "chance_recovered", "residual", "largest_coefficient", "loss_before", "loss_after", "flips",
+           "chance_recovered", "residual", "base_residual", "largest_coefficient", "loss_before", "loss_after", "flips",
            "feature_cosine", "coefficient_drift", "weight_change", "visible", "finetune_seconds", "attack_seconds",
            "seconds", "pretrain", "finetune", "attack", "reason")
 
 
 def point_row(varied: dict[str, Any], *, pretrain: str = "", finetune: str = "", attack: str = "",
-              victim: Report | None = None, found: Report | None = None, finetune_seconds: float = 0.0,
-              attack_seconds: float = 0.0, reason: str = "") -> dict[str, Any]:
-    """A row. `victim` and `found` are the two reports as far as they exist; a `reason` marks the point as failed.
+              base: Report | None = None, victim: Report | None = None, found: Report | None = None,
+              finetune_seconds: float = 0.0, attack_seconds: float = 0.0, reason: str = "") -> dict[str, Any]:
+    """A row. `base`, `victim` and `found` are the reports as far as they exist; a `reason` marks the point as failed.
 
+    base_residual: relative KKT residual of all layers of a base that the experiment pretrained.
     largest_coefficient: |sigmoid(f) - y| at the base, of the sample that has most. flips: share of (sample, neuron)
     pairs, mean over layers. feature_cosine, coefficient_drift: mean over samples. mean_ssim: over all `targets`,
     matched one to one; recovered: how many of them are above 0.4. chance_…: the same of digits that a base never saw.
@@ -35,6 +36,7 @@ def point_row(varied: dict[str, Any], *, pretrain: str = "", finetune: str = "",
         **{name: score.get(name) for name in ("mean_ssim", "mean_psnr", "targets", "ssim", "recovered",
                                               "chance_mean_ssim", "chance_recovered")},
         "residual": ((found or {}).get("residuals") or {}).get("residual"),
+        "base_residual": (base or {}).get("kkt_residual"),
         **{name: (victim or {}).get(name)
            for name in ("largest_coefficient", "loss_before", "loss_after", "weight_change")},
         **{name: _mean((victim or {}).get(name)) for name in ("flips", "feature_cosine", "coefficient_drift")},

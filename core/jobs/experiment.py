@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from core.errors import InputError
-from core.experiments.grid import Point, count_runs, expand, grid_values, label, preset_of, victim_label
+from core.experiments.grid import count_runs, expand, grid_values, label, preset_of, victim_label
+from core.experiments.point import Point
 from core.experiments.presets import OWN
 from core.experiments.table import point_row, to_csv
 from core.files import finite, write_atomic, write_json
@@ -95,6 +96,7 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
             if not _bring_to_end(own, recorder):
                 return None
             _check(own, "pretraining")
+            kept |= {"base": own.report()}
             base = own.id
         if not point.finetune:
             return _attack_base(run, recorder, point, number, base, kept)

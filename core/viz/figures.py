@@ -64,8 +64,8 @@ def _scale(panel: Panel) -> dict[str, Any]:
     if panel.least is not None:
         low, high = min(low, panel.least[0]), max(high, panel.least[1])
         return {"range": [low - 0.05 * (high - low), high + 0.05 * (high - low)]}
-    if low == high == 0:
-        return {"range": [0, 1]}  # a flat zero belongs on the floor
+    if low == high:  # a flat zero belongs on the floor, any other single value into the middle
+        return {"range": sorted((0, 2 * low)) if low else [0, 1]}
     return {"rangemode": "tozero"} if 0 <= low < high / 2 else {}
 
 

@@ -52,17 +52,29 @@ def row_names(png: bytes) -> list[str]:
 def tiles(png: bytes) -> list[bytes]:
     """The single pictures of a grid from `grid_png`, in order, each a PNG of the original resolution."""
     sheet, layout = _opened(png)
-    singles = []
-    for index in range(layout["count"]):
-        left = index % layout["columns"] * (layout["width"] + layout["gap"])
-        top = index // layout["columns"] * (layout["height"] + layout["gap"])
-        single = sheet.crop((left, top, left + layout["width"], top + layout["height"])).convert("RGB")
-        single = single.resize((layout["width"] // layout["factor"], layout["height"] // layout["factor"]),
-                               Image.Resampling.NEAREST)
-        buffer = io.BytesIO()
-        single.save(buffer, "PNG")
-        singles.append(buffer.getvalue())
-    return singles
+    return [_png(np.asarray(_tile(sheet, layout, index))) for index in range(layout["count"])]
+
+
+def _tile(sheet: Image.Image, layout: dict[str, Any], index: int) -> Image.Image:
+    left = index % layout["columns"] * (layout["width"] + layout["gap"])
+    top = index // layout["columns"] * (layout["height"] + layout["gap"])
+    single = sheet.crop((left, top, left + layout["width"], top + layout["height"])).convert("RGB")
+    return single.resize((layout["width"] // layout["factor"], layout["height"] // layout["factor"]),
+                         Image.Resampling.NEAREST)
+
+
+def thumbnail(truth: bytes, found: bytes, assignment: Sequence[int | None], *, most: int = 2) -> bytes:
+    """PNG of the first targets, each beside what was found of it (black where nothing was), out of two grids.
+
+    `assignment` names the found picture of each target.
+    """
+    (targets, places), (images, found_places) = _opened(truth), _opened(found)
+    cells = []
+    for index, own in enumerate(assignment[:most]):
+        target = np.asarray(_tile(targets, places, index))
+        cells += [target, np.zeros_like(target) if own is None else np.asarray(_tile(images, found_places, own)),
+                  np.full((len(target), 3, 3), 128, np.uint8)]
+    return _png(np.concatenate(cells[:-1], axis=1))
 
 
 def _opened(png: bytes) -> tuple[Image.Image, dict[str, Any]]:
@@ -77,13 +89,6 @@ def difference(one: bytes, other: bytes) -> bytes:
     """PNG of |one - other| for two PNG of the same size: black where they agree."""
     first, second = (np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), np.int16) for png in (one, other))
     return _png(np.abs(first - second).astype(np.uint8))
-
-
-def wipe(before: bytes, after: bytes, share: float) -> bytes:
-    """PNG of `before` with the left `share` of `after` laid over it, as wide as that is in whole pixels."""
-    under, over = (np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in (before, after))
-    edge = round(share * under.shape[1])
-    return _png(np.concatenate([over[:, :edge], under[:, edge:]], axis=1))
 
 
 def _png(pixels: np.ndarray) -> bytes:

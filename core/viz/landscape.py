@@ -1,5 +1,6 @@
 """All attacks at once: what came back, over the knobs of the attack and of its victim, one point a run."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +9,9 @@ import plotly.graph_objects as go
 from core.errors import InputError
 from core.metrics.matching import RECOVERED
 from core.runs.directory import Run
-from core.runs.notes import read_notes
+from core.runs.notes import Notes, read_notes
 from core.runs.store import referred
-from core.viz.figures import HEIGHT, style
+from core.viz.figures import HEIGHT, log_ticks, power, style
 from core.viz.palette import colour
 from core.viz.titles import title
 
@@ -31,7 +32,7 @@ def landscape_row(run: Run) -> dict[str, Any] | None:
     score = (report or {}).get("score")
     if config.kind != "attack" or status.state != "done" or not score or "ssim" not in score:
         return None
-    victim = referred(run, "finetune")
+    victim, notes = referred(run, "finetune"), _notes(run)
     seen = (victim.report() if victim else None) or {}
     return {"id": run.id, "run": title(config, status), "method": report["method"], "threat": report["threat"],
             "rank": seen.get("rank", "–" if not seen else FULL_RANK), "samples": score["targets"],
@@ -41,14 +42,14 @@ def landscape_row(run: Run) -> dict[str, Any] | None:
                 "visibility") else None, "optimizer": seen.get("optimizer"),
             "mean_ssim": score["mean_ssim"], "mean_psnr": score["mean_psnr"],
             "recovered": sum(value > RECOVERED for value in score["ssim"]) / score["targets"],
-            "tags": ", ".join(_tags(run)), "created": status.created}
+            "tags": ", ".join(notes.tags), "note": notes.text, "created": status.created}
 
 
-def _tags(run: Run) -> tuple[str, ...]:
+def _notes(run: Run) -> Notes:
     try:
-        return read_notes(run).tags
+        return read_notes(run)
     except InputError:
-        return ()  # the run's own page says that they are damaged
+        return Notes()  # the run's own page says that they are damaged
 
 
 def scatter(rows: Sequence[dict[str, Any]], *, over: str, score: str) -> go.Figure:
@@ -64,7 +65,13 @@ def scatter(rows: Sequence[dict[str, Any]], *, over: str, score: str) -> go.Figu
                            hovertemplate="%{customdata[1]}<br>%{x:.4g} → %{y:.3f}<extra></extra>")
     style(figure, revision=f"{over}-{score}", height=HEIGHT + 120, legend=True)
     figure.update_layout(hovermode="closest")
-    figure.update_xaxes(title_text=words, type="log" if log else "linear")
+    figure.update_xaxes(title_text=words)
+    if log and usable:
+        low, high = (choose(row[over] for row in usable) for choose in (min, max))
+        ticks = log_ticks(low, high)
+        margin = 0.05 * math.log10(high / low) + 0.1
+        figure.update_xaxes(type="log", tickvals=ticks, ticktext=[power(value) for value in ticks],
+                            range=[math.log10(low) - margin, math.log10(high) + margin])
     figure.update_yaxes(title_text=SCORES[score], range=None if score == "mean_psnr" else [-0.03, 1.05])
     return figure
 
@@ -82,9 +89,11 @@ def parallel(rows: Sequence[dict[str, Any]], *, score: str) -> go.Figure | None:
     if not dimensions:
         return None
     scores = [row[score] for row in rows]
-    dimensions.append({"label": SCORES[score].partition(",")[0], "values": scores})
+    low, high = (min(scores), max(scores)) if score == "mean_psnr" else (min(0.0, *scores), 1.0)
+    ends = [low, high] if high > low else [low - 1, high + 1]
+    dimensions.append({"label": SCORES[score].partition(",")[0], "values": scores, "range": ends})
     figure = go.Figure(go.Parcoords(dimensions=dimensions, line={
-        "color": scores, "colorscale": "Viridis", "showscale": True}))
+        "color": scores, "colorscale": "Viridis", "showscale": True, "cmin": ends[0], "cmax": ends[1]}))
     figure.update_layout(height=HEIGHT + 120, margin={"l": 60, "r": 30, "t": 50, "b": 20}, uirevision=score,
                          paper_bgcolor="rgba(0,0,0,0)")
     return figure

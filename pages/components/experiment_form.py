@@ -19,11 +19,15 @@ ARMS_AXES = ("repeats", "restarts", "iterations")
 COMMON = ("name", "seed", "device", "precision")
 NTK_ONLY = frozenset({"coefficients", "features"})
 COLUMNS = 4
+SIZES = {"small": "Small: minutes on two cores", "full": "The whole grid: hours"}
 
 
 def choose_grid(defaults: dict[str, Any], stamp: str) -> Choice:
-    """Base and axes of an experiment, prefilled from its preset, with the number of runs that they make."""
-    start = ExperimentConfig(**{**defaults, "base": "any"})
+    """Size, base and axes of an experiment, prefilled from its preset, with the number of runs that they make."""
+    size = st.segmented_control("Size", list(SIZES), default=defaults.get("size", "small"), required=True,
+                                key=f"experiment-size/{stamp}", persist_state="session", format_func=SIZES.__getitem__)
+    start = ExperimentConfig(**{**defaults, "size": size, "base": "any"})
+    stamp = f"{stamp}/{size}"
     if PRESETS[start.preset].arms:
         return _choose_arms(defaults, stamp, start)
     base = choose_base(defaults, stamp, kind="experiment")
@@ -40,7 +44,7 @@ def _choose_arms(defaults: dict[str, Any], stamp: str, start: ExperimentConfig) 
     """An experiment on a base alone: its own bases, or one that is named, and the number of seeds."""
     preset = PRESETS[start.preset]
     st.markdown("**Settings**: " + " · ".join(arm.name for arm in preset.arms))
-    own = preset.finetunes or st.toggle(
+    own = preset.own_bases or st.toggle(
         f"Pretrain {OWN_DIGITS} digits for each seed", value=defaults.get("base", OWN) == OWN,
         key=f"experiment-own/{stamp}", persist_state="session",
         help="Seconds each, until the KKT residual is flat. Off: one base of yours is attacked with every seed.")

@@ -10,6 +10,7 @@ from core.runs.directory import Run
 from pages.components.actions import launch
 from pages.components.knobs import CHOICES, EMPTY, EMPTY_IN_GRID, Knob, knobs, parse, typed
 from pages.components.references import Choice
+from pages.components.slider import slider
 
 COLUMNS = 3
 
@@ -79,7 +80,7 @@ def _draw(shown: Sequence[Knob], kind: str, defaults: dict[str, Any], stamp: str
 
 def widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str, *,
            disabled: bool = False) -> Callable[[], Any]:
-    """One input. Floats and log-scaled numbers are typed (1e-3 and 1,000 both work): no slider hits 149.87."""
+    """One input. Numbers are typed (1e-3 and 1,000 both work), since no slider hits 149.87, or dragged."""
     value = defaults.get(knob.name, knob.default)
     common = {"help": knob.hint, "key": f"{kind}/{stamp}/{knob.name}", "persist_state": "session",
               "disabled": disabled}
@@ -98,12 +99,15 @@ def widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str, *,
     if knob.type == "switch":
         on = st.toggle(knob.label, value=value, **common)
         return lambda: on
-    if knob.type == "int" and knob.scale == "linear" and not knob.optional:
-        count = st.number_input(knob.label, value=value, step=1, **common)
-        return lambda: count
     if knob.type == "text":
         text = st.text_input(knob.label, value=value or "", **common)
         return lambda: text.strip()
     empty = (EMPTY_IN_GRID if kind == "experiment" else EMPTY.get(knob.name, "automatic")) if knob.optional else None
-    entered = st.text_input(knob.label, value=typed(value), placeholder=empty, **common)
-    return lambda: parse(knob, entered or "")
+    with st.container(gap=None):
+        if knob.type == "int" and knob.scale == "linear" and not knob.optional:
+            entered = st.number_input(knob.label, value=value, step=1, **common)
+        else:
+            entered = st.text_input(knob.label, value=typed(value), placeholder=empty, **common)
+        slider(knob, typed(entered) if isinstance(entered, int) else entered or "", key=common["key"],
+               empty=empty or "", disabled=disabled)
+    return lambda: entered if isinstance(entered, int) else parse(knob, entered or "")

@@ -25,6 +25,7 @@ LABELS = {
 EMPTY = {"max_seconds": "no limit", "alpha": "the rank", "indices": "by selection", "samples": "not known",
          "changes": "none", "labels": "not known", "known_learning_rate": "not known", "known_steps": "not known"}
 EMPTY_IN_GRID = "by the preset"  # of an experiment, every field
+MOST_LINEAR = 600  # of a linear slider: one pixel is then about one unit
 # What each choice means, where the bare word says too little.
 CHOICES = {
     "network": {"mlp": "fully connected, for every attack", "conv": "a convolution first, for KKT on the base alone"},
@@ -55,6 +56,16 @@ class Knob:
     minimum: float | None = None
     maximum: float | None = None
     options: list[Any] = field(default_factory=list)
+    search: tuple[float, float] | None = None  # the range that is worth trying, narrower than what is valid
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """The ends of a slider; None where none could show the range."""
+        if self.type not in ("int", "float"):
+            return None
+        low, high = self.search or (self.minimum, self.maximum)
+        wide = self.scale == "linear" and None not in (low, high) and high - low > MOST_LINEAR
+        return None if low is None or high is None or wide else (low, high)
 
     @property
     def label(self) -> str:
@@ -106,7 +117,7 @@ def _knob(name: str, facts: dict[str, Any], required: bool) -> Knob:
         facts.get("description", ""), facts.get("unit", ""), facts.get("scale", "linear"),
         facts.get("group") == "expert", facts.get("source", ""),
         shape.get("minimum", shape.get("exclusiveMinimum")), shape.get("maximum", shape.get("exclusiveMaximum")),
-        options)
+        options, facts.get("search") and tuple(facts["search"]))
 
 
 def typed(value: Any) -> str:

@@ -10,12 +10,13 @@ from core.viz.landscape import AXES, SCORES, landscape_row, parallel, scatter
 from core.viz.text import counted
 from pages.components.layout import NAVIGATION, linked
 from pages.components.plot import plot
+from pages.components.runs import IMAGES_HIGH, IMAGES_WIDE, thumbnail_uri
 
 FILTERS = {"method": "Method", "threat": "Threat", "optimizer": "Fine-tuned with"}
-SHOWN = ["run", "mean_ssim", "recovered", "method", "threat", "rank", "samples", "steps", "restarts", "residual",
-         "seconds", "tags"]
-COLUMNS = {"run": "run", "mean_ssim": "mean SSIM", "recovered": "above 0.4", "samples": "N", "steps": "T",
-           "restarts": "R", "residual": "relative residual", "seconds": "seconds"}
+SHOWN = ["run", "images", "mean_ssim", "recovered", "method", "threat", "rank", "samples", "steps", "restarts",
+         "residual", "seconds", "tags", "note", "open"]
+COLUMNS = {"images": "truth and found", "mean_ssim": "mean SSIM", "recovered": "above 0.4", "samples": "N",
+           "steps": "T", "restarts": "R", "residual": "relative residual"}
 FORMATS = {"mean_ssim": "%.2f", "recovered": "percent", "residual": "%.2g", "seconds": "%.0f"}
 
 
@@ -59,7 +60,9 @@ def _row(run: Run) -> dict[str, Any] | None:
 
 @st.cache_data(max_entries=4096, show_spinner=False)
 def _read(path: str, stamps: tuple[int, ...]) -> dict[str, Any] | None:
-    return landscape_row(Run(path))
+    run = Run(path)
+    row = landscape_row(run)
+    return row and row | {"images": thumbnail_uri(run), "open": f"/attack?run={run.id}"}
 
 
 def _filtered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -84,8 +87,11 @@ def _table(rows: list[dict[str, Any]]) -> None:
     shown = [{name: str(row[name]) if name == "rank" else row[name] for name in SHOWN} for row in rows]
     config = {name: st.column_config.NumberColumn(COLUMNS.get(name, name), format=FORMATS[name])
               if name in FORMATS else st.column_config.Column(COLUMNS.get(name, name)) for name in SHOWN}
-    event = st.dataframe(shown, hide_index=True, on_select="rerun", selection_mode="multi-row", key="landscape-table",
-                         column_config=config, alt="One row for each scored attack; tick rows to compare them")
+    config |= {"images": st.column_config.ImageColumn(COLUMNS["images"], width=IMAGES_WIDE),
+               "open": st.column_config.LinkColumn(display_text="open", width="small")}
+    event = st.dataframe(shown, hide_index=True, row_height=IMAGES_HIGH, placeholder="–", on_select="rerun",
+                         selection_mode="multi-row", key="landscape-table", column_config=config,
+                         alt="One row for each scored attack; tick rows to compare them")
     chosen = [rows[index]["id"] for index in event.selection.rows]
     if st.button(f"Compare {counted(len(chosen), 'run')} side by side" if chosen else "Compare side by side",
                  icon=":material/compare:", disabled=len(chosen) < 2, help="Tick two or more rows first."):

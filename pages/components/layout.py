@@ -1,6 +1,6 @@
 """The pages, and the pieces of chrome that they share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -148,6 +148,20 @@ def limits(title: str, report: dict[str, Any] | None) -> None:
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"**{title}**")
             bullets(lines)
+
+
+def verdict_table(columns: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str]]]) -> None:
+    """Rows of (look, mark, cells); the first cell is the verdict in words beside its mark, the second names the row.
+
+    `look` is failed, suspect or clear; any other word is grey.
+    """
+    html = []
+    for look, mark, (verdict, name, *cells) in rows:
+        html.append(f'<tr class="ai-{look}"><td class="ai-narrow"><b aria-hidden="true">{mark}</b> {escape(verdict)}'
+                    f'</td><th scope="row">{escape(name)}</th>'
+                    + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    st.html('<table class="ai-table"><thead><tr>' + "".join(f"<th>{escape(name)}</th>" for name in columns)
+            + f"</tr></thead><tbody>{''.join(html)}</tbody></table>")
 
 
 def bullets(lines: Sequence[str]) -> None:

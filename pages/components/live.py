@@ -58,11 +58,11 @@ def _view(run: Run, was_active: bool) -> None:
 
 
 def _header(run: Run, config: RunConfig, status: Status) -> None:
-    left, right = st.columns([3, 2], vertical_alignment="center")
-    with left, st.container(horizontal=True, vertical_alignment="center"):
+    heading = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center")
+    with heading, st.container(horizontal=True, vertical_alignment="center", width="content"):
         st.subheader(plain(title(config, status)), anchor=False, width="content")
         badge(status)
-    with right, st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
+    with heading, st.container(horizontal=True, vertical_alignment="center", width="content"):
         if status.active:
             st.button("Stop", key=f"stop-{run.id}", icon=":material/stop:", on_click=actions.stop, args=(run,),
                       disabled=status.state == "stopping", help="Stops at the next step and keeps a checkpoint.")

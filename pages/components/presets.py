@@ -4,7 +4,6 @@ from typing import Any
 
 from core.experiments import presets as experiments
 
-SIZES = {"small": "Small: minutes on two cores.", "full": "The whole grid: hours on two cores."}
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "pretrain": {
         "Demo": {},
@@ -41,6 +40,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "box_weight": 1.0, "box_range": "centred", "record_every": 1000},
     },
 }
+PRESETS["attack"]["Ten classes (Buzaglo et al. 2023)"] = PRESETS["attack"]["As published (Haim et al. 2022)"] | {
+    "kkt_margin": "hard", "lr_x": 0.00136, "lr_coefficients": 0.479, "min_lambda": 0.203, "relu_alpha_start": 39.5,
+    "relu_alpha_end": 39.5}
 PRESETS["search"] = {
     "Four knobs": {},
     "All six": {"knobs": ["init_scale", "lr_x", "lr_coefficients", "min_lambda", "relu_alpha_start", "relu_alpha_end"],
@@ -51,12 +53,11 @@ SHORT = {"compose-rank": "A: compose", "ntk-steps": "B: steps", "ntk-ranks": "B:
          "algebraic-ranks": "Algebraic: ranks", "ntk-init": "B: tiny init",
          "ntk-overlap": "B: overlap",
          "kkt-surrogate": "KKT: ReLU", "kkt-lambda-rate": "KKT: λ rate",
-         "kkt-restarts": "KKT: restarts", "kkt-candidates": "KKT: candidates"}
-GRIDS = {(name, size): f"{SHORT[name]}{', full' if size == 'full' else ''}"
-         for size in SIZES for name in experiments.PRESETS}
+         "kkt-restarts": "KKT: restarts", "kkt-stationarity": "KKT: stationarity",
+         "kkt-candidates": "KKT: candidates"}
 PRESETS["experiment"] = {
-    label: {"preset": name, "size": size, **({"base": experiments.OWN} if experiments.PRESETS[name].arms else {})}
-    for (name, size), label in GRIDS.items()}
+    SHORT[name]: {"preset": name, **({"base": experiments.OWN} if preset.arms else {})}
+    for name, preset in experiments.PRESETS.items()}
 NOTES = {
     ("pretrain", "Demo"): "A thousand neurons wide, 250 digits a class, descent on the log-loss: about a minute.",
     ("pretrain", "Small and quick"): "A small network on few digits, to see how the laboratory works.",
@@ -80,9 +81,10 @@ NOTES = {
     ("attack", "Quick look"): "A few hundred steps, to see images begin to form.",
     ("attack", "As published (Haim et al. 2022)"): "Every value of the public run on 250 digits a class, in float64: "
     "hours on a CPU. Name a checkpoint and no adapter.",
+    ("attack", "Ten classes (Buzaglo et al. 2023)"): "The published rates, λ floor, sharpness and 100 candidates a "
+    "class, else as Haim et al. 2022: hours on a CPU. Name the checkpoint of a network of ten outputs.",
     ("search", "Four knobs"): "The four that Haim et al. 2022 searched, by the attack's own residual: minutes.",
     ("search", "All six"): "Also the learning rate of λ and the last sharpness, in twice the trials.",
     ("search", "Oracle"): "Oracle: judged by the truth. A ceiling for what tuning can do, no attack claim.",
-    **{("experiment", label): f"{experiments.PRESETS[name].note} {SIZES[size]}"
-       for (name, size), label in GRIDS.items()},
+    **{("experiment", SHORT[name]): preset.note for name, preset in experiments.PRESETS.items()},
 }

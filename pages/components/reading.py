@@ -11,7 +11,7 @@ from core.data.kinds import DEFAULT, KINDS
 from core.runs.directory import Run
 from core.runs.store import referred
 from core.viz.curves import Curves, Row
-from core.viz.images import row_names, tiles
+from core.viz.images import row_names, thumbnail, tiles
 from core.viz.patterns import read_rows
 
 MOST_FOLLOWED = 32  # runs whose numbers the server keeps
@@ -94,6 +94,20 @@ def pictures(path: Path) -> list[bytes]:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _pictures(path: str, stamp: int) -> list[bytes]:
     return tiles(Path(path).read_bytes())
+
+
+def thumbnail_of(run: Run) -> bytes | None:
+    """The first targets of a scored attack beside what was found of them, in one PNG; None where there are none."""
+    assignment = ((run.outcome() or {}).get("score") or {}).get("assignment")
+    paths = [run.file("truth.png"), run.file("reconstruction.png")]
+    if not assignment or not all(path.exists() for path in paths):
+        return None
+    return _thumbnail(*map(str, paths), tuple(path.stat().st_mtime_ns for path in paths), tuple(assignment[:2]))
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _thumbnail(truth: str, found: str, stamps: tuple[int, ...], assignment: tuple[int | None, ...]) -> bytes:
+    return thumbnail(Path(truth).read_bytes(), Path(found).read_bytes(), assignment)
 
 
 def picture_rows(path: Path) -> dict[str, list[bytes]]:

@@ -9,7 +9,7 @@ import streamlit as st
 from core.data.kinds import kind_of
 from core.runs.directory import Run
 from core.runs.store import RunStore
-from core.viz.text import clock, counted, number
+from core.viz.text import clock, counted, number, percent
 from core.viz.titles import title
 from pages.components.layout import NAVIGATION, chips
 from pages.components.pictures import TRUTH, strip
@@ -43,8 +43,12 @@ def choose_base(defaults: dict[str, Any], stamp: str, *, kind: str = "finetune")
         show_checkpoint(path)
         return Choice({"base": path})
     report = run.report() or {}
-    chips({"Data": data_source(run), "pretrained on": kind_of(report).counted(report.get("samples", 0)),
-           "ln loss": number(report.get("log_loss")), "KKT residual": number(report.get("kkt_residual"))})
+    error = report.get("train_error")
+    chips({"Problem": kind_of(report).title, "data": data_source(run),
+           "pretrained on": kind_of(report).counted(report.get("samples", 0)),
+           "ln loss": number(report.get("log_loss")), "KKT residual": number(report.get("kkt_residual")),
+           "training accuracy": "" if error is None else percent(1 - error),
+           "hold-out accuracy": percent(report.get("holdout_accuracy"))})
     return Choice({"base": run.id})
 
 

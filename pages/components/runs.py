@@ -17,8 +17,8 @@ from core.viz.sparkline import sparkline_svg
 from core.viz.text import ago, clock, counted, duration, fixed, number, percent, size
 from core.viz.titles import title
 from pages.components.layout import NAVIGATION, open_run
-from pages.components.pictures import img, missing
-from pages.components.reading import curves, pictures, table_rows
+from pages.components.pictures import data_uri, img, missing
+from pages.components.reading import curves, pictures, table_rows, thumbnail_of
 
 STATES = {  # state: (icon, colour)
     "pending": (":material/hourglass_empty:", "gray"), "running": (":material/play_circle:", "blue"),
@@ -26,6 +26,7 @@ STATES = {  # state: (icon, colour)
     "failed": (":material/error:", "red"), "interrupted": (":material/power_off:", "orange"),
     "done": (":material/check_circle:", "green"),
 }
+IMAGES_WIDE, IMAGES_HIGH = 150, 42  # pixels of a table's cell that holds a thumbnail
 MOST_THUMBNAILS = {"finetune": 4, "attack": 2}  # an attack shows pairs
 
 
@@ -57,9 +58,11 @@ def facts(config: RunConfig, status: Status) -> list[str]:
     """The few numbers that a card shows."""
     summary: dict[str, Any] = status.summary
     if config.kind == "pretrain":
-        items = [("ln loss", number(summary.get("log_loss"))), ("KKT residual", number(summary.get("kkt_residual"))),
-                 (f"{KINDS[config.problem].noun}s", number(summary.get("samples"))),
-                 ("hold-out accuracy", percent(summary.get("holdout_accuracy")))]
+        right = None if summary.get("train_error") is None else 1 - summary["train_error"]
+        items = [(KINDS[config.problem].title, KINDS[config.problem].counted(summary.get("samples") or 0)
+                  if summary.get("samples") else None),
+                 ("KKT residual", number(summary.get("kkt_residual"))), ("ln loss", number(summary.get("log_loss"))),
+                 ("accuracy: training", percent(right)), ("hold-out", percent(summary.get("holdout_accuracy")))]
     elif config.kind == "finetune":
         visible = summary.get("visible")
         items = [("samples", number(summary.get("samples"))),
@@ -121,6 +124,12 @@ def _pairs(run: Run) -> list[str]:
         seen = img(picture, f"reconstruction {index + 1}", 56) if picture else missing(56)
         cells.append(f'<div class="ai-pair">{original}{seen}</div>')
     return cells
+
+
+def thumbnail_uri(run: Run) -> str | None:
+    """For an image column of a table."""
+    png = thumbnail_of(run)
+    return data_uri(png) if png else None
 
 
 def card(run: Run) -> None:

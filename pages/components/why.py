@@ -1,6 +1,5 @@
 """Why did it fail? One panel for an attack: each known reason, its verdict and the number behind it."""
 
-from html import escape
 from typing import Any
 
 import streamlit as st
@@ -9,6 +8,7 @@ from core.diagnostics.why import CLEAR, FAILED, SUSPECT, UNKNOWN, Reason, headli
 from core.runs.config import AttackConfig
 from core.runs.directory import Run
 from core.runs.store import origin
+from pages.components.layout import verdict_table
 from pages.components.pictures import data_uri
 from pages.components.reading import pictures
 
@@ -29,8 +29,7 @@ def why(run: Run, config: AttackConfig, report: dict[str, Any] | None, victim: R
                      icon=":material/troubleshoot:", expanded=bool(lost), key=f"why-{run.id}"):
         st.markdown(f"**{headline(report)}** Each known reason, checked on this run; the truth is used here, after the "
                     "attack, and never by it.")
-        st.html('<table class="ai-why"><thead><tr><th>Verdict</th><th>Reason</th><th>In this run</th><th>Evidence</th>'
-                '</tr></thead><tbody>' + "".join(map(_row, found)) + "</tbody></table>")
+        verdict_table(("Verdict", "Reason", "In this run", "Evidence"), map(_row, found))
         rows = sample_rows(report, facts)
         if lost and rows:
             truth = pictures(run.file("truth.png"))
@@ -43,7 +42,6 @@ def why(run: Run, config: AttackConfig, report: dict[str, Any] | None, victim: R
                              name: st.column_config.NumberColumn(format=shown) for name, shown in FORMATS.items()}})
 
 
-def _row(reason: Reason) -> str:
+def _row(reason: Reason) -> tuple[str, str, list[str]]:
     mark, words = WORDS[reason.verdict]
-    return (f'<tr class="ai-{reason.verdict}"><td><b aria-hidden="true">{mark}</b> {words}</td><th scope="row">'
-            f"{escape(reason.name)}</th><td>{escape(reason.text)}</td><td>{escape(reason.evidence)}</td></tr>")
+    return reason.verdict, mark, [words, reason.name, reason.text, reason.evidence]

@@ -108,7 +108,7 @@ def _prefill(kind: str) -> tuple[dict[str, Any], str]:
             st.error(str(error), icon=":material/error:")
     names = list(PRESETS[kind])
     preset = st.pills("Start from", names, default=names[0], required=True, key=f"preset-{kind}",
-                      persist_state="session")
+                      persist_state="session", wrap=True)
     st.caption(NOTES[kind, preset])
     defaults = dict(PRESETS[kind][preset])
     given = {"finetune": "base", "attack": "finetune", "experiment": "base", "search": "base"}.get(kind)

@@ -7,6 +7,7 @@ from core.diagnostics.release import adapter_facts, checkpoint_facts
 from core.errors import InputError
 from core.models.checkpoint import save_checkpoint
 from core.models.mlp import MLP
+from core.viz.text import percent
 
 
 @pytest.fixture
@@ -27,6 +28,22 @@ def test_a_checkpoint_says_what_it_is(base):
     assert facts["trained on"] == "mnist-odd-even, 3 samples"
     assert facts["KKT residual"] == "0.25"
     assert facts["hold-out accuracy"] == "90 %"
+    assert not any("MNIST" in name for name in facts), "its own accuracy is known"
+
+
+@pytest.mark.parametrize(("outputs", "words"), [(1, "odd against even"), (10, "ten classes"), (3, None)])
+def test_a_foreign_checkpoint_of_digits_is_tried_on_digits(tmp_path, digits, outputs, words):
+    torch.manual_seed(0)
+    network = MLP([784, 30, outputs])
+    torch.save(network.state_dict(), tmp_path / "public.pth")
+    told = {name: value for name, value in checkpoint_facts(tmp_path / "public.pth").items() if "accuracy" in name}
+    if words is None:
+        assert told == {}
+        return
+    with torch.no_grad():
+        found = network(digits.images)
+    right = (found.argmax(1) == digits.targets) if outputs == 10 else ((found > 0) == digits.targets % 2)
+    assert told == {f"accuracy on 5,000 MNIST digits, {words}": percent(right.double().mean().item())}
 
 
 def test_a_foreign_checkpoint_says_that_its_stationarity_is_not_known(tmp_path):

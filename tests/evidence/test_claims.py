@@ -11,7 +11,8 @@ BY_KEY = {claim.key: claim for claim in CLAIMS}
 
 def row(ssim, **values):
     return {"state": "done", "mean_ssim": ssim, "arm": None, "adaptation": "lora", "rank": 8, "steps": 1, "seed": 0,
-            "coefficients": "free", "feature_cosine": 1.0, "largest_coefficient": 1.0, **values}
+            "coefficients": "free", "feature_cosine": 1.0, "largest_coefficient": 1.0, "base_residual": 0.5,
+            **values}
 
 
 def arms(name, *scores):
@@ -84,6 +85,19 @@ def test_overlap():
     assert verdict("overlap", seen(1e-6, 0.1)) == MIXED
     assert verdict("overlap", seen(1e-6, 0.9)) == FAILS
     assert verdict("overlap", seen(1e-18, 0.1)[:1]) is None
+
+
+def test_stationarity():
+    def seen(near, far, **values):
+        return arms("max-margin, ln loss -40", *near) + [
+            {**one, **values} for one in arms("log-gd, ln loss -5", *far)]
+
+    assert verdict("stationarity", seen((0.8, 0.7), (0.3, 0.2))) == HOLDS
+    assert verdict("stationarity", seen((0.8, 0.3), (0.3, 0.4))) == MIXED
+    assert verdict("stationarity", seen((0.3, 0.2), (0.8, 0.7))) == FAILS
+    assert verdict("stationarity", seen((0.8,), (0.3,), base_residual=None)) is None, "nothing says how far it was"
+    judged = BY_KEY["stationarity"].judge(seen((0.8,), (0.3,), base_residual=0.9))
+    assert "0.50 with max-margin, ln loss -40, 0.90 with log-gd, ln loss -5" in judged.text
 
 
 def test_init():

@@ -39,9 +39,10 @@ def test_arms_attack_a_base_alone_for_every_seed(preset, size):
         assert (attack.method, attack.seed) == ("kkt", point.pretrain["seed"])
     seeds = {point.varied["seed"] for point in points}
     assert len(seeds) > 1
-    assert count_runs(points) == (len(seeds), len(seeds) * len(PRESETS[preset].arms))
+    bases = {str(arm.pretrain) for arm in PRESETS[preset].arms}
+    assert count_runs(points) == (len(seeds) * len(bases), len(seeds) * len(PRESETS[preset].arms))
     assert len({label(point.varied) for point in points}) == len(points)
-    assert len({tuple(sorted(point.attack.items())) for point in points}) == len(points), "no arm twice"
+    assert len({(point.pretraining, str(point.attack)) for point in points}) == len(points), "no arm twice"
 
 
 def test_a_given_base_is_not_pretrained_and_its_digits_count():
@@ -125,6 +126,18 @@ def test_matched_rates_undo_what_pefts_initialisation_shrinks():
     assert torch.allclose(factor * mean, torch.eye(width).double(), atol=0.1)
     assert learning_rate(0.3, rank=rank, width=width, rates="same") == 0.3
     assert learning_rate(0.3, rank=None, width=width, rates="matched") == 0.3
+
+
+def test_bases_that_are_compared_differ_in_how_far_they_are_trained_alone():
+    points = expand(config(preset="kkt-stationarity", base="own", repeats=1))
+    assert [point.pretraining for point in points] == [1, 2, 3]
+    far, near, margin = (parse_config(point.pretrain) for point in points)
+    alike = {"name", "optimizer", "target_log_loss"}
+    assert far.model_dump(exclude=alike) == near.model_dump(exclude=alike) == margin.model_dump(exclude=alike)
+    assert (far.target_log_loss, near.target_log_loss) == (-5.0, margin.target_log_loss)
+    assert {str(point.attack) for point in points} == {str(points[0].attack)}
+    with pytest.raises(InputError, match=r"base: .*own"):
+        expand(config(preset="kkt-stationarity", base="mine"))
 
 
 def test_overlap_takes_training_samples_of_the_same_base():

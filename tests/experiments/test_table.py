@@ -32,7 +32,9 @@ def test_a_row_has_the_score_and_the_reasons():
 
 def test_a_row_of_an_arm_has_counts_and_chance():
     score = {**FOUND["score"], "recovered": 1, "chance_mean_ssim": 0.3, "chance_recovered": 0.7}
-    row = point_row({"arm": "ReLU", "seed": 0, "method": "kkt"}, pretrain="p", attack="a", found={"score": score})
+    row = point_row({"arm": "ReLU", "seed": 0, "method": "kkt"}, pretrain="p", attack="a", found={"score": score},
+                    base={"kkt_residual": 0.05})
+    assert row["base_residual"] == 0.05
     assert set(COLUMNS) <= set(row)
     assert (row["arm"], row["recovered"], row["chance_mean_ssim"], row["chance_recovered"]) == ("ReLU", 1, 0.3, 0.7)
     assert row["rank"] is None

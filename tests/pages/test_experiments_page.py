@@ -61,7 +61,8 @@ def test_the_cost_is_said_before_the_launch(show, runs_root):
 def test_a_launch_takes_base_preset_and_axes(show, runs_root, queued):
     base = synthetic.pretrain(runs_root)
     app = show("experiments")
-    start_from(app, "B: ranks, full")
+    start_from(app, "B: ranks")
+    next(group for group in app.button_group if group.label == "Size").set_value("full").run()
     field(app, "Ranks r").set_value("2, 4").run()
     field(app, "Iterations (steps)").set_value("50")
     press(app, "Start experiment")

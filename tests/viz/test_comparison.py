@@ -3,11 +3,12 @@
 import io
 
 import numpy as np
+import torch
 from PIL import Image
 
 from core.runs.config import AttackConfig, FinetuneConfig
 from core.viz.compare import changed_knobs, config_difference, result_row, scored_images
-from core.viz.images import difference, wipe
+from core.viz.images import difference, grid_png, thumbnail
 from core.viz.panels import compared_panels
 from tests.pages import synthetic
 
@@ -43,11 +44,12 @@ def test_a_difference_is_black_where_pictures_agree():
     assert pixels(difference(grey([0, 10, 250, 9]), grey([0, 250, 10, 9]))) == [[0, 240, 240, 0]]
 
 
-def test_a_wipe_shows_the_share_asked_for():
-    before, after = grey([1, 1, 1, 1]), grey([9, 9, 9, 9])
-    assert pixels(wipe(before, after, 0.0)) == [[1, 1, 1, 1]]
-    assert pixels(wipe(before, after, 0.5)) == [[9, 9, 1, 1]]
-    assert pixels(wipe(before, after, 1.0)) == [[9, 9, 9, 9]]
+def test_a_thumbnail_shows_each_target_beside_what_was_found_of_it():
+    truth, found = (grid_png(torch.tensor(levels).view(-1, 1, 1, 1).expand(-1, 1, 2, 2) / 255)
+                    for levels in ([10.0, 20.0, 30.0, 40.0], [29.0, 9.0]))
+    shown = pixels(thumbnail(truth, found, [1, None, 0, 1], most=3))
+    assert shown[0] == shown[1]
+    assert shown[0] == [10, 10, 9, 9, 128, 128, 128, 20, 20, 0, 0, 128, 128, 128, 30, 30, 29, 29]
 
 
 def test_curves_by_time_smoothed_and_on_either_scale():
