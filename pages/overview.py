@@ -5,10 +5,11 @@ from html import escape
 import streamlit as st
 
 from core.runs.directory import Run
+from core.runs.notes import listed_notes
 from core.runs.store import RunStore
 from core.viz.text import counted
 from core.viz.titles import title
-from pages.components.layout import NAVIGATION, heading, inside_app, open_run
+from pages.components.layout import NAVIGATION, heading, inside_app, open_run, paged
 from pages.components.runs import badge, card, fraction, own, plain, progress_text
 
 REFRESH_SECONDS = 2.0
@@ -74,6 +75,33 @@ def in_flight(store: RunStore, expected: list[str]) -> None:
                 open_run(config.kind, run.id, label="Watch")
 
 
+def cards(runs: list[Run]) -> None:
+    """Finished runs, newest first; where they fill more than a page, by kind and by words."""
+    if len(runs) > RECENT:
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            kinds = [kind for kind in NAVIGATION if any(run.config().kind == kind for run in runs)]
+            kind = st.pills("Kind", kinds, key="overview-kind", persist_state="session",
+                            format_func=lambda kind: NAVIGATION[kind].title)
+            words = st.text_input("Find", key="overview-words", persist_state="session", width=280,
+                                  placeholder="words of a name, a tag or an id")
+        runs = [run for run in runs if kind in (None, run.config().kind) and _matches(run, words)]
+        if not runs:
+            st.info("No run passes: clear the words or choose another kind.", icon=":material/filter_alt_off:")
+    shown, place = paged(runs, RECENT, key="overview-page")
+    with place:
+        for start in range(0, len(shown), COLUMNS):
+            for column, run in zip(st.columns(COLUMNS), shown[start:start + COLUMNS], strict=False):
+                with column:
+                    card(run)
+
+
+def _matches(run: Run, words: str) -> bool:
+    if not words.strip():
+        return True
+    text = " ".join([run.id, title(run.config(), run.status()), *listed_notes(run).tags]).lower()
+    return all(word in text for word in words.lower().split())
+
+
 def overview() -> None:
     inside_app("overview")
     store = RunStore()
@@ -92,12 +120,7 @@ def overview() -> None:
         st.info("Nothing has finished yet. Start with **1 · Pretrain**: the preset is ready, and a base takes about "
                 "a minute." if not active else "The first result appears here as soon as a run has ended.",
                 icon=":material/lightbulb:")
-    for start in range(0, min(len(recent), RECENT), COLUMNS):
-        for column, run in zip(st.columns(COLUMNS), recent[start:min(start + COLUMNS, RECENT)], strict=False):
-            with column:
-                card(run)
-    if len(recent) > RECENT:
-        st.caption(f"and {len(recent) - RECENT} older ones, on the page of their kind")
+    cards(recent)
     if broken := store.broken():
         with st.expander(f"{counted(len(broken), 'folder')} could not be read", icon=":material/folder_off:"):
             st.caption("They harm no other run.")

@@ -29,6 +29,14 @@ def read_notes(run: Run) -> Notes:
         raise InputError(f"notes: {path} cannot be read; restore or delete it.") from error
 
 
+def listed_notes(run: Run) -> Notes:
+    """For lists of many runs: a damaged file counts as none there; the run's own page says that it is damaged."""
+    try:
+        return read_notes(run)
+    except InputError:
+        return Notes()
+
+
 def write_notes(run: Run, notes: Notes) -> None:
     try:
         write_json(run.file(FILE), asdict(notes))

@@ -6,10 +6,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from core.errors import InputError
 from core.metrics.matching import RECOVERED
 from core.runs.directory import Run
-from core.runs.notes import Notes, read_notes
+from core.runs.notes import listed_notes
 from core.runs.store import referred
 from core.viz.figures import HEIGHT, log_ticks, power, style
 from core.viz.palette import colour
@@ -32,7 +31,7 @@ def landscape_row(run: Run) -> dict[str, Any] | None:
     score = (report or {}).get("score")
     if config.kind != "attack" or status.state != "done" or not score or "ssim" not in score:
         return None
-    victim, notes = referred(run, "finetune"), _notes(run)
+    victim, notes = referred(run, "finetune"), listed_notes(run)
     seen = (victim.report() if victim else None) or {}
     return {"id": run.id, "run": title(config, status), "method": report["method"], "threat": report["threat"],
             "rank": seen.get("rank", "–" if not seen else FULL_RANK), "samples": score["targets"],
@@ -43,13 +42,6 @@ def landscape_row(run: Run) -> dict[str, Any] | None:
             "mean_ssim": score["mean_ssim"], "mean_psnr": score["mean_psnr"],
             "recovered": sum(value > RECOVERED for value in score["ssim"]) / score["targets"],
             "tags": ", ".join(notes.tags), "note": notes.text, "created": status.created}
-
-
-def _notes(run: Run) -> Notes:
-    try:
-        return read_notes(run)
-    except InputError:
-        return Notes()  # the run's own page says that they are damaged
 
 
 def scatter(rows: Sequence[dict[str, Any]], *, over: str, score: str) -> go.Figure:

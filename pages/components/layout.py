@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -162,6 +162,25 @@ def verdict_table(columns: Sequence[str], rows: Iterable[tuple[str, str, Sequenc
                     + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
     st.html('<table class="ai-table"><thead><tr>' + "".join(f"<th>{escape(name)}</th>" for name in columns)
             + f"</tr></thead><tbody>{''.join(html)}</tbody></table>")
+
+
+Item = TypeVar("Item")
+
+
+def paged(items: Sequence[Item], most: int, *, key: str, show: int | None = None) -> tuple[Sequence[Item], Any]:
+    """The items of one page, and the container to draw them in; numbered pages stand below it where there are several.
+
+    `show` is the place of an item whose page is turned to.
+    """
+    place, pages = st.container(), max(1, -(-len(items) // most))
+    if pages == 1:
+        return items, place
+    if show is not None:
+        st.session_state[key] = show // most + 1
+    elif st.session_state.get(key, 1) > pages:  # there are fewer than there were
+        st.session_state[key] = pages
+    page = st.pagination(pages, key=key, persist_state="session")
+    return items[(page - 1) * most:page * most], place
 
 
 def bullets(lines: Sequence[str]) -> None:

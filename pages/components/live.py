@@ -10,8 +10,9 @@ from core.runs.config import RunConfig
 from core.runs.directory import Run
 from core.runs.repeat import repeat_command
 from core.runs.status import Status
-from core.runs.store import referred
-from core.viz.compare import changed_knobs
+from core.runs.store import RunStore, referred
+from core.viz.compare import changed_knobs, config_difference
+from core.viz.panels import COMPARED
 from core.viz.text import ago, duration, number
 from core.viz.titles import METHOD_NAMES, title
 from pages.components import actions
@@ -47,6 +48,7 @@ def _view(run: Run, was_active: bool) -> None:
             st.rerun()  # the whole page: the timer starts or ends with the run
         _header(run, config, status)
         _belongs_to(run)
+        _like(run, config)
         with st.container():  # always there, empty or not: what follows keeps its place, and does not flicker
             _progress(status)
             actions.show_action_error()
@@ -101,6 +103,30 @@ def _belongs_to(run: Run) -> None:
     if owner and (run.path.parent / owner / "config.json").exists():
         kind = Run(run.path.parent / owner).config().kind
         open_run(kind, owner, label=BELONGS[kind], icon=NAVIGATION[kind].icon)
+
+
+def _like(run: Run, config: RunConfig) -> None:
+    """"Like that run, but …": what was changed in the form that the address says it was prefilled from."""
+    like = st.query_params.get("like")
+    if not like:
+        return
+    try:
+        other = RunStore(run.path.parent).get(like)
+        before = other.config()
+    except InputError:
+        st.caption(f"Made like {plain(like)}, which is no longer here.")
+        return
+    if before.kind != config.kind:
+        return
+    labels = {knob.name: knob.label for knob in knobs(config.kind)}
+    changed = [f"{labels.get(name, name)} {typed(values[0]) or '–'} → **{plain(typed(values[1]) or '–')}**"
+               for name, values in config_difference([before, config]).items()]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Like *{plain(title(before, other.status()))}*, but "
+                    + (", ".join(changed) or "nothing was changed") + ".", width="content")
+        if config.kind in COMPARED:
+            st.page_link(NAVIGATION["compare"].script, label="Compare both", icon=NAVIGATION["compare"].icon,
+                         query_params={"runs": f"{run.id},{like}"})
 
 
 def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:

@@ -11,7 +11,7 @@ from core.runs.directory import Run
 from core.runs.store import RunStore
 from core.viz.text import clock, counted, number, percent
 from core.viz.titles import title
-from pages.components.layout import NAVIGATION, chips
+from pages.components.layout import NAVIGATION, chips, paged
 from pages.components.pictures import TRUTH, strip
 from pages.components.reading import data_source, pictures
 from pages.components.runs import band, caption, facts, own, plain
@@ -97,7 +97,7 @@ def choose_victim(defaults: dict[str, Any], stamp: str, *, kind: str = "attack")
 
 def _choose(kind: str, name: str, wanted: str, label: str, foreign: str, defaults: dict[str, Any],
             stamp: str) -> Run | None:
-    """Cards of the newest finished runs above a select box of all; None when the files come from elsewhere."""
+    """Cards of the finished runs, newest first, above a select box; None when the files come from elsewhere."""
     done = [run for run in RunStore().list(kind=wanted) if run.status().state == "done"]
     listed = {run.id for run in own(done)} | {defaults.get(name)}
     finished = {run.id: run for run in done if run.id in listed}
@@ -118,15 +118,19 @@ def _choose(kind: str, name: str, wanted: str, label: str, foreign: str, default
         format_func=lambda option: foreign if option == ELSEWHERE else caption(finished[option]),
         help=f"Finished runs of the {NAVIGATION[wanted].title} page, newest first.")
     with place:
-        _cards(list(finished.values())[:CARDS], chosen, key)
+        _cards(list(finished.values()), chosen, key)
     return finished.get(chosen)
 
 
 def _cards(runs: list[Run], chosen: str, key: str) -> None:
-    """The newest ones, to be chosen by their looks; the select box below has all."""
+    """To be chosen by their looks; the select box below finds one by its name."""
     if len(runs) < 2:
         return
-    for column, run in zip(st.columns(CARDS), runs, strict=False):
+    ids, seen = [run.id for run in runs], f"cards-seen-{key}"
+    turn = chosen in ids and st.session_state.get(seen) != chosen
+    st.session_state[seen] = chosen
+    shown, place = paged(runs, CARDS, key=f"cards-page-{key}", show=ids.index(chosen) if turn else None)
+    for column, run in zip(place.columns(CARDS), shown, strict=False):
         with column, st.container(border=True, height="stretch", gap="xsmall", vertical_alignment="distribute"):
             name = title(run.config(), run.status())
             st.markdown(f"**{plain(name)}**")

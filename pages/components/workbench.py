@@ -10,7 +10,7 @@ from core.runs.store import RunStore
 from pages.components.experiment_form import choose_grid
 from pages.components.forecast import choose_attack, choose_finetuning
 from pages.components.form import launch_form
-from pages.components.layout import NAVIGATION, heading, inside_app
+from pages.components.layout import NAVIGATION, heading, inside_app, paged
 from pages.components.live import show_run
 from pages.components.presets import NOTES, PRESETS
 from pages.components.references import Choice
@@ -24,7 +24,8 @@ CHOOSERS = {"finetune": choose_finetuning, "attack": choose_attack, "experiment"
 
 
 def workbench(kind: str) -> None:
-    """``?run=ID`` shows that run; ``?like=ID`` prefills the form from it."""
+    """``?run=ID`` shows that run, with ``&like=ID`` beside the one it was made from; ``?like=ID`` alone prefills the
+    form from it."""
     inside_app(kind)
     run = _asked_for(kind)
     if run is None:
@@ -38,7 +39,7 @@ def workbench(kind: str) -> None:
                               index=list(runs).index(run.id), key=f"shown-{_visit(run)}",
                               format_func=lambda run_id: caption(runs[run_id]))
         if chosen != run.id:
-            st.query_params["run"] = chosen
+            st.query_params.from_dict({"run": chosen})
             st.rerun()
         paused = False
         if run.status().active:
@@ -84,8 +85,8 @@ def _new(kind: str) -> None:
         launched = launch_form(kind, defaults=defaults, choice=choice, stamp=stamp,
                                label=f"Start {NAVIGATION[kind].noun if kind != 'pretrain' else 'pretraining'}")
         if launched:
-            st.query_params.clear()
-            st.query_params["run"] = launched.id
+            like = st.query_params.get("like", "")
+            st.query_params.from_dict({"run": launched.id, **({"like": like} if like else {})})
             st.rerun()
     with runs:
         _list(kind)
@@ -126,8 +127,7 @@ def _list(kind: str) -> None:
     runs = own(RunStore().list(kind=kind))
     if not runs:
         st.caption("None yet. The one you start appears here.")
-    with st.container(key="runlist", gap="xsmall"):
-        for run in runs[:LISTED]:
+    shown, place = paged(runs, LISTED, key=f"list-page-{kind}")
+    with place, st.container(key="runlist", gap="xsmall"):
+        for run in shown:
             row(run)
-    if len(runs) > LISTED:
-        st.caption(f"and {len(runs) - LISTED} older ones, in the list above any run")

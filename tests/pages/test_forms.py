@@ -111,6 +111,21 @@ def test_a_cluster_that_refuses_is_reported(show, runs_root, cluster):
     assert "no place to run" in app.error[0].value
 
 
+def test_a_run_says_in_what_it_differs_from_the_one_it_was_made_like(show, runs_root, cluster):
+    synthetic.finetune(runs_root)
+    old = synthetic.attack(runs_root, restarts=8, name="Old")
+    app = show("attack", like=old.id)
+    field(app, "Restarts R").set_value("32")
+    press(app, "Start attack")
+    made = app.query_params["run"]
+    assert app.query_params["like"] == old.id
+    assert any("Like *Old*, but Restarts R 8 → **32**." in item.value for item in app.markdown)
+    assert "nothing was changed" in " ".join(item.value for item in show("attack", run=old.id, like=old.id).markdown)
+    gone = show("attack", run=made, like="../../etc")
+    assert any("which is no longer here" in item.value for item in gone.caption)
+    assert not any("Like *" in item.value for item in show("attack", run=made).markdown)
+
+
 def test_preset_fills_the_form(show, runs_root, cluster):
     synthetic.finetune(runs_root)
     app = show("attack")
