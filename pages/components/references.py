@@ -8,7 +8,7 @@ import streamlit as st
 
 from core.data.kinds import kind_of
 from core.runs.directory import Run
-from core.runs.store import RunStore
+from core.runs.store import RunStore, referred
 from core.viz.text import clock, counted, number, percent
 from core.viz.titles import title
 from pages.components.layout import NAVIGATION, chips, paged
@@ -42,14 +42,18 @@ def choose_base(defaults: dict[str, Any], stamp: str, *, kind: str = "finetune")
                            FILE)
         show_checkpoint(path)
         return Choice({"base": path})
-    report = run.report() or {}
-    error = report.get("train_error")
-    chips({"Problem": kind_of(report).title, "data": data_source(run),
-           "pretrained on": kind_of(report).counted(report.get("samples", 0)),
-           "ln loss": number(report.get("log_loss")), "KKT residual": number(report.get("kkt_residual")),
-           "training accuracy": "" if error is None else percent(1 - error),
-           "hold-out accuracy": percent(report.get("holdout_accuracy"))})
+    chips({"Data": data_source(run), **_base_facts(run)})
     return Choice({"base": run.id})
+
+
+def _base_facts(run: Run) -> dict[str, str]:
+    """How far a base was trained, and how well it does."""
+    report = run.report() or {}
+    error, seen = report.get("train_error"), report.get("holdout_accuracy")
+    return {"problem": kind_of(report).title, "pretrained on": kind_of(report).counted(report.get("samples", 0)),
+            "ln loss": number(report.get("log_loss")), "KKT residual": number(report.get("kkt_residual")),
+            "training accuracy": "" if error is None else percent(1 - error),
+            "hold-out accuracy": "" if seen is None else percent(seen)}
 
 
 def choose_victim(defaults: dict[str, Any], stamp: str, *, kind: str = "attack") -> Choice:
@@ -86,6 +90,8 @@ def choose_victim(defaults: dict[str, Any], stamp: str, *, kind: str = "attack")
             how = {"Rank": number(config.rank)} if config.adaptation == "lora" else {"Fine-tuning": "full"}
             chips({**how, "steps": number(config.steps), "optimiser": config.optimizer,
                    "data": data_source(run)})
+            if base := referred(run, "base"):
+                chips({"Base": title(base.config(), base.status()), **_base_facts(base)})
             visible = run.status().summary.get("visible")
             if visible is not None and report.get("visibility"):
                 total = len(report["visibility"])
