@@ -64,7 +64,7 @@ def _ladder(states: dict[str, tuple[Run | None, list[dict[str, Any]], Judgement 
         run, _, judged = states[claim.key]
         status = run.status() if run else None
         cost = f"{counted(claim.attacks(), 'attack')}, " + (
-            f"took {duration(status.seconds)}" if status and judged else f"about {0} min")
+            f"took {duration(status.seconds)}" if status and judged else f"about {claim.minutes} min")
         state = judged.verdict if judged else status.state if status else "not tested yet"
         rows.append((*LOOKS.get(state, ("unknown", "?")), [state, f"{rung}. {claim.text}", claim.falsified, cost]))
     verdict_table(("State", "Claim", "Would be overturned by", "Cost on two cores"), rows)

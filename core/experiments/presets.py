@@ -38,6 +38,7 @@ class Preset:
     x: str                             # "rank", "steps" or "arm"
     method: str                        # of every attack
     sizes: dict[str, dict[str, Any]]   # "small" and "full", each a grid
+    minutes: int                       # that the small one took on two cores
     arms: tuple[Arm, ...] = ()
 
     @property
@@ -73,7 +74,7 @@ PRESETS: dict[str, Preset] = {
                       "features": ["base"], "learning_rate": 1e-5, "restarts": 4, "iterations": 400},
             "full": {"ranks": [1, 2, 4, 8, 16, 32, 64], "steps": [10_000], "samples": [2], "repeats": 5,
                      "coefficients": ["free"], "features": ["base"], "learning_rate": 1e-5, "restarts": 16,
-                     "iterations": 5000}}),
+                     "iterations": 5000}}, 2),
     "ntk-steps": Preset(
         "B: NTK attack by steps T",
         "How long do features frozen at the base explain the update? Full fine-tuning beside LoRA, coefficients "
@@ -84,7 +85,7 @@ PRESETS: dict[str, Preset] = {
                       "iterations": 400},
             "full": {"ranks": [8, 64], "steps": [1, 2, 5, 10, 20, 50, 100, 500, 1000], "samples": [2], "repeats": 3,
                      "coefficients": ["free", "known"], "features": ["base", "both"], "learning_rate": 1e-5,
-                     "restarts": 16, "iterations": 1500}}),
+                     "restarts": 16, "iterations": 1500}}, 4),
     "ntk-ranks": Preset(
         "B: NTK attack by rank",
         "How much does the rank hide, after one step and after many? With full fine-tuning as reference.",
@@ -93,7 +94,7 @@ PRESETS: dict[str, Preset] = {
                       "features": ["base"], "learning_rate": 1e-5, "restarts": 4, "iterations": 400},
             "full": {"ranks": [1, 2, 4, 8, 16, 32, 64, 128, 1000], "steps": [1, 10, 100], "samples": [2], "repeats": 3,
                      "coefficients": ["free", "known"], "features": ["base"], "learning_rate": 1e-5, "restarts": 16,
-                     "iterations": 1500}}),
+                     "iterations": 1500}}, 3),
     "algebraic-ranks": Preset(
         "Algebraic attack by rank",
         "What patterns and equations give back at each rank. Beside it: gradient matching (B, by rank).",
@@ -102,13 +103,13 @@ PRESETS: dict[str, Preset] = {
                       "features": ["base"], "learning_rate": 1e-5, "restarts": 1, "iterations": 1},
             "full": {"ranks": [2, 4, 8, 16, 32, 64, 128, 1000], "steps": [1, 10, 100], "samples": [2], "repeats": 3,
                      "coefficients": ["free"], "features": ["base"], "learning_rate": 1e-5, "restarts": 1,
-                     "iterations": 1}}),
+                     "iterations": 1}}, 3),
     "ntk-init": Preset(
         "B: tiny random init against a pretrained base",
         "One full-rank step from a network that was only drawn (first layer of scale 1e-4: every pre-activation at "
         "the kink) and from a pretrained one, at a small and at a large learning rate: do the features survive it?",
         "arm", "ntk", {"small": {"repeats": 2, "restarts": 1, "iterations": 300},
-                       "full": {"repeats": 5, "restarts": 16, "iterations": 1500}}, (
+                       "full": {"repeats": 5, "restarts": 16, "iterations": 1500}}, 2, (
             Arm("pretrained, lr 0.0003", pretrain=TRAINED, finetune=SMALL_STEP),
             Arm("tiny init, lr 0.0003", pretrain=UNTRAINED, finetune=SMALL_STEP),
             Arm("pretrained, lr 0.01", pretrain=TRAINED, finetune=LARGE_STEP),
@@ -118,40 +119,40 @@ PRESETS: dict[str, Preset] = {
         "One full-rank step on two hold-out samples, and on two that the base was trained on to stationarity: how "
         "large are their loss coefficients, and what comes back?",
         "arm", "ntk", {"small": {"repeats": 3, "restarts": 4, "iterations": 400},
-                       "full": {"repeats": 10, "restarts": 16, "iterations": 1500}}, (
+                       "full": {"repeats": 10, "restarts": 16, "iterations": 1500}}, 2, (
             Arm("hold-out samples", pretrain=TRAINED, finetune=SMALL_STEP),
             Arm("training samples", pretrain=TRAINED, finetune=SMALL_STEP | {"selection": "trained"}))),
     "kkt-surrogate": Preset(
         "KKT: ModifiedReLU against ReLU",
         "Does the soft derivative of Haim et al. 2022 help the search, and does it matter that α rises?",
-        "arm", "kkt", ON_A_BASE, (
+        "arm", "kkt", ON_A_BASE, 2, (
             Arm("ModifiedReLU, α 5 to 500"),
             Arm("ModifiedReLU, α 149.87", {"relu_alpha_start": 149.87, "relu_alpha_end": 149.87}),
             Arm("ReLU", {"kkt_surrogate": "relu"}))),
     "kkt-lambda-rate": Preset(
         "KKT: shared against separate λ learning rate",
         "One learning rate for images and multipliers, or a rate of its own for λ?",
-        "arm", "kkt", ON_A_BASE, (
+        "arm", "kkt", ON_A_BASE, 2, (
             Arm("λ × 0.01", {"lr_coefficients": 0.0005}), Arm("λ × 0.1", {"lr_coefficients": 0.005}),
             Arm("shared, 0.05", {"lr_x": 0.05, "lr_coefficients": 0.05}), Arm("λ × 10", {"lr_coefficients": 0.5}))),
     "kkt-restarts": Preset(
         "KKT: 1 against 16 restarts",
         "Does the restart of the smallest residual, which the attack keeps, have the better images?",
-        "arm", "kkt", ON_A_BASE, (
+        "arm", "kkt", ON_A_BASE, 2, (
             Arm("1 restart", {"restarts": 1}), Arm("4 restarts", {"restarts": 4}),
             Arm("16 restarts", {"restarts": 16}))),
     "kkt-stationarity": Preset(
         "KKT: bases nearer to stationarity and farther from it",
         "The same digits and the same drawn network, trained to a larger and to a smaller KKT residual: what of the "
         "digits comes back?",
-        "arm", "kkt", ON_A_BASE, (
+        "arm", "kkt", ON_A_BASE, 2, (
             Arm("log-gd, ln loss -5", pretrain=SEPARATED | {"name": "20 digits, ln loss -5", "target_log_loss": -5.0}),
             Arm("log-gd, ln loss -40", pretrain=SEPARATED),
             Arm("max-margin, ln loss -40", pretrain=OWN_BASE))),
     "kkt-candidates": Preset(
         "KKT: right against wrong candidate counts",
         "What more candidates than digits do, and what a wrong N costs.",
-        "arm", "kkt", ON_A_BASE, (
+        "arm", "kkt", ON_A_BASE, 4, (
             Arm("N read off", told=None), Arm("1×"), Arm("1.5×", candidates=1.5), Arm("2×", candidates=2.0),
             Arm("4×", candidates=4.0), Arm("told N/2", told=0.5), Arm("told 1.5 N", told=1.5))),
 }

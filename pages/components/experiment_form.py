@@ -19,20 +19,21 @@ ARMS_AXES = ("repeats", "restarts", "iterations")
 COMMON = ("name", "seed", "device", "precision")
 NTK_ONLY = frozenset({"coefficients", "features"})
 COLUMNS = 4
-SIZES = {"small": "Small: minutes on two cores", "full": "The whole grid: hours"}
 
 
 def choose_grid(defaults: dict[str, Any], stamp: str) -> Choice:
     """Size, base and axes of an experiment, prefilled from its preset, with the number of runs that they make."""
-    size = st.segmented_control("Size", list(SIZES), default=defaults.get("size", "small"), required=True,
-                                key=f"experiment-size/{stamp}", persist_state="session", format_func=SIZES.__getitem__)
+    preset = PRESETS[defaults.get("preset", ExperimentConfig.model_fields["preset"].default)]
+    sizes = {"small": f"Small: about {preset.minutes} min on two cores", "full": "The whole grid: hours"}
+    size = st.segmented_control("Size", list(sizes), default=defaults.get("size", "small"), required=True,
+                                key=f"experiment-size/{stamp}", persist_state="session", format_func=sizes.__getitem__)
     start = ExperimentConfig(**{**defaults, "size": size, "base": "any"})
     stamp = f"{stamp}/{size}"
-    if PRESETS[start.preset].arms:
+    if preset.arms:
         return _choose_arms(defaults, stamp, start)
     base = choose_base(defaults, stamp, kind="experiment")
     filled = {**defaults, **grid_values(start), "full": start.full}
-    hidden = NTK_ONLY if PRESETS[start.preset].method == "kkt" else frozenset()
+    hidden = NTK_ONLY if preset.method == "kkt" else frozenset()
     shown = [name for name in AXES if name not in hidden]
     chosen: dict[str, Any] = {"preset": start.preset, "size": start.size, **base.fixed,
                               **live_knobs("experiment", shown, filled, stamp, columns=COLUMNS)}
