@@ -15,7 +15,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 @st.cache_resource(show_spinner=False)
 def prepare() -> None:
-    """Once the first page stands, import what the others need: torch alone takes seconds."""
+    """Once the first page stands, import what the others need: a second, of which plots are the most."""
     threading.Thread(target=importlib.import_module, args=("pages.components.workbench",), daemon=True).start()
 
 

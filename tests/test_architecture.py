@@ -41,13 +41,16 @@ def test_the_contracts_bite(tmp_path):
 @pytest.mark.parametrize(("modules", "unwanted"), [
     # A page that lists runs, and `python -m core list`, must not wait for torch.
     ("core.runs.store, core.cli.main, core.jobs.worker", "torch, dask, distributed, streamlit"),
+    # All that a page which reads runs needs; a fresh server shows its first one while others would still import.
+    ("pages.components.workbench, core.jobs.ticket", "torch, scipy, skimage, peft, optuna, sklearn, distributed"),
     # Heavy parts that only some runs need are imported where they are used.
     ("core.jobs.execute, core.jobs.cluster", "dask, distributed, mlxtend, streamlit"),
 ])
 def test_what_is_light_stays_light(modules, unwanted):
     loaded = f"import sys, {modules}\nprint(*[name for name in {unwanted.split(', ')!r} if name in sys.modules])"
     answer = run_python("-c", loaded)
-    assert answer.stderr == ""
+    # Outside of its server Streamlit says of each cache that it lives in memory.
+    assert [line for line in answer.stderr.splitlines() if "No runtime found" not in line] == []
     assert answer.stdout.split() == []
 
 

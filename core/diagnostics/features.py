@@ -10,8 +10,6 @@ from torch import Tensor
 
 from core.models.mlp import MLP, TangentFeatures
 
-STABLE_COSINE = 0.99  # below it an attack with the features of theta_0 sees other ones than training did
-
 
 def feature_products(network: MLP, left: TangentFeatures, right: TangentFeatures) -> Tensor:
     """Inner product of each sample's feature in `left` with its feature in `right`: [N].
@@ -30,7 +28,8 @@ def feature_cosines(network: MLP, before: TangentFeatures, after: TangentFeature
     """Cosine in [-1, 1] of each sample's full tangent features at two weights: [N].
 
     1 means that the features have not turned; the neural tangent kernel regime is usually taken to
-    need more than `STABLE_COSINE`. NaN for a sample whose feature is zero (every path to the logit closed).
+    need more than `core.thresholds.STABLE_COSINE`. NaN for a sample whose feature is zero (every path to the
+    logit closed).
     """
     norms = feature_products(network, before, before).sqrt() * feature_products(network, after, after).sqrt()
     return (feature_products(network, before, after) / norms).clamp(-1, 1)

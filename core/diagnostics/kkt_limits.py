@@ -7,11 +7,10 @@ from torch import Tensor, nn
 from core.diagnostics.limits import dead_restarts
 from core.solvers.protocol import Reconstruction, Status
 from core.threat.observation import TrainedWeights
+from core.thresholds import POOR_FIT, UNMOVED
 
-POOR_FIT = 0.1
 NAIVE = ("The naive baseline finds what the network is most sure of, which need not resemble any training image; it is "
          "here to compare with.")
-UNMOVED = 0.5  # a layer explained to less than this half says little about the images
 
 
 def ending(reconstruction: Reconstruction, *, homogeneous: bool, naive: bool) -> Status:

@@ -3,13 +3,12 @@
 import torch
 from torch import Tensor
 
-from core.diagnostics.visibility import VISIBLE_WITHIN
 from core.solvers.protocol import Reconstruction, Status
 from core.threat.observation import AdapterDelta, WeightDelta
 from core.threat.spectrum import noise_floor, signal
+from core.thresholds import POOR_FIT, VISIBLE_WITHIN
 
 TAIL = 0.05  # share of an update beyond N directions from which the fine-tuning has visibly left the NTK regime
-POOR_FIT = 0.1
 LOUD = 1e-3  # of the update: rounding above this hides samples that are only somewhat weaker than the largest
 
 

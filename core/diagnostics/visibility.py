@@ -12,15 +12,10 @@ from torch import Tensor
 
 from core.diagnostics.coefficients import loss_coefficients
 from core.models.mlp import MLP
+from core.thresholds import ROUNDING_FLOOR, VISIBLE_WITHIN
 
-VISIBLE_WITHIN = 30.0  # times: what gradient-based attacks still reconstruct beside the largest
-
-# Visibility below which rounding of the stored factors makes a sample's signs unreadable. Measured at
-# N=2, T=1, 784-1000-1000-1, with the other sample known exactly (the attacker's best case): at the
-# floor under 1 % of 1,000 activation signs are wrong at rank 64, ten times below 1.5 to 10 %.
-ROUNDING_FLOOR = {"float64": 2e-14, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
-# The same inside whole weights, in units of eps |theta| / |change|: measured likewise on full fine-tuning, first
-# layer, at relative changes of 0.4 and 0.04 percent, where 1 % of the signs are wrong.
+# The rounding floor inside whole weights, in units of eps |theta| / |change|: measured likewise on full fine-tuning,
+# first layer, at relative changes of 0.4 and 0.04 percent, where 1 % of the signs are wrong.
 WITHIN_WEIGHTS = 0.07
 
 NEAR_ZERO = 1e-4  # |sigmoid(f) - y| below this: the base fits the sample already

@@ -9,12 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.diagnostics.features import STABLE_COSINE
-from core.diagnostics.kkt_limits import UNMOVED
-from core.diagnostics.limits import POOR_FIT
-from core.diagnostics.visibility import VISIBLE_WITHIN
-from core.metrics.matching import RECOVERED
 from core.runs.config import AttackConfig
+from core.thresholds import POOR_FIT, RECOVERED, STABLE_COSINE, UNMOVED, VISIBLE_WITHIN
 from core.viz.text import counted, fixed, number, percent
 
 FAILED, SUSPECT, CLEAR, UNKNOWN = "failed", "suspect", "clear", "unknown"

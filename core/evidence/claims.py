@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from core.diagnostics.features import STABLE_COSINE
 from core.experiments.grid import count_runs, expand
 from core.experiments.presets import OWN, PRESETS
-from core.metrics.matching import RECOVERED
 from core.runs.config import ExperimentConfig
+from core.thresholds import RECOVERED, STABLE_COSINE
 from core.viz.text import fixed, number
 
 HOLDS, FAILS, MIXED = "holds", "does not hold", "mixed"

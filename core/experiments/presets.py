@@ -85,7 +85,7 @@ PRESETS: dict[str, Preset] = {
                       "iterations": 400},
             "full": {"ranks": [8, 64], "steps": [1, 2, 5, 10, 20, 50, 100, 500, 1000], "samples": [2], "repeats": 3,
                      "coefficients": ["free", "known"], "features": ["base", "both"], "learning_rate": 1e-5,
-                     "restarts": 16, "iterations": 1500}}, 4),
+                     "restarts": 16, "iterations": 1500}}, 3),
     "ntk-ranks": Preset(
         "B: NTK attack by rank",
         "How much does the rank hide, after one step and after many? With full fine-tuning as reference.",
@@ -152,7 +152,7 @@ PRESETS: dict[str, Preset] = {
     "kkt-candidates": Preset(
         "KKT: right against wrong candidate counts",
         "What more candidates than digits do, and what a wrong N costs.",
-        "arm", "kkt", ON_A_BASE, 4, (
+        "arm", "kkt", ON_A_BASE, 3, (
             Arm("N read off", told=None), Arm("1×"), Arm("1.5×", candidates=1.5), Arm("2×", candidates=2.0),
             Arm("4×", candidates=4.0), Arm("told N/2", told=0.5), Arm("told 1.5 N", told=1.5))),
 }

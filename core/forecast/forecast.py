@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from core.diagnostics.visibility import ROUNDING_FLOOR, VISIBLE_WITHIN
 from core.forecast.counting import Counts, measurements, sufficient_rank
 from core.forecast.expected import Expected, expect
 from core.forecast.records import Record, capped
 from core.forecast.setting import Setting
+from core.thresholds import ROUNDING_FLOOR, VISIBLE_WITHIN
 
 METHODS = ("algebraic", "ntk", "kkt")
 CLAIMS = ("released-only", "informed")  # an oracle is a ceiling, no attack claim

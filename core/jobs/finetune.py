@@ -6,10 +6,8 @@ import torch
 from torch import Tensor
 
 from core.data.problems import Problem, problem_of
-from core.diagnostics.features import STABLE_COSINE
 from core.diagnostics.spectra import spectra
 from core.diagnostics.visibility import (
-    ROUNDING_FLOOR,
     Visibility,
     is_visible,
     judge,
@@ -26,6 +24,7 @@ from core.runs.recorder import Recorder
 from core.threat.delta import weight_delta
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta
+from core.thresholds import ROUNDING_FLOOR, STABLE_COSINE
 from core.training.adapters import load_adapter, save_adapter
 from core.training.finetune import Finetuning, finetune
 from core.viz.images import grid_png

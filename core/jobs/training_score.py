@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from core.data.problems import Problem
-from core.metrics.matching import NEAR, RECOVERED, match, match_points
+from core.metrics.matching import match, match_points
 from core.metrics.published import score_as_published
+from core.thresholds import NEAR, RECOVERED
 
 CHANCE_DRAWS = 3
 MOST_FOR_CHANCE = 1000  # samples: every pair of images is compared, in each draw

@@ -7,9 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from core.metrics.images import METRICS, ssim_table
-
-NEAR = 0.05      # of a unit square: what `match_points` counts as found
-RECOVERED = 0.4  # of SSIM: above it a digit is recognised (Buzaglo et al. 2023 draw the line there)
+from core.thresholds import NEAR, RECOVERED
 
 
 @dataclass(frozen=True)

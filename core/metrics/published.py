@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
-from core.metrics.matching import RECOVERED
+from core.thresholds import RECOVERED
 
 
 @dataclass(frozen=True)

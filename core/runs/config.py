@@ -173,6 +173,8 @@ AnyConfig = Annotated[PretrainConfig | FinetuneConfig | AttackConfig | Experimen
 KINDS: dict[str, type[RunConfig]] = {"pretrain": PretrainConfig, "finetune": FinetuneConfig, "attack": AttackConfig,
                                      "experiment": ExperimentConfig, "search": SearchConfig}
 
+_CONFIG = TypeAdapter(AnyConfig)  # to build one takes as long as to read ten configs
+
 # What pydantic says too tersely.
 SAID = {"missing": "It is needed; give it a value", "extra_forbidden": "There is no such knob here; remove it"}
 
@@ -180,7 +182,7 @@ SAID = {"missing": "It is needed; give it a value", "extra_forbidden": "There is
 def parse_config(values: dict) -> RunConfig:
     """Validate a plain dict into the config of its ``kind``; raises `InputError` with one sentence."""
     try:
-        return TypeAdapter(AnyConfig).validate_python(values)
+        return _CONFIG.validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"] if part not in KINDS) or "config"

@@ -6,10 +6,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from core.metrics.matching import RECOVERED
 from core.runs.directory import Run
 from core.runs.notes import listed_notes
 from core.runs.store import referred
+from core.thresholds import RECOVERED
 from core.viz.figures import HEIGHT, log_ticks, power, style
 from core.viz.palette import colour
 from core.viz.titles import title

@@ -5,11 +5,12 @@ The worker writes the values once (``plane.json``); pages draw them without the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 
-from core.models.mlp import MLP
+if TYPE_CHECKING:  # pages draw without torch, which takes seconds to import
+    from core.models.mlp import MLP
 
 LOW, HIGH, PLACES = 0.0, 1.0, 81
 PLANAR = (1, 1, 2)  # image shape of a point: x, then y
@@ -44,8 +45,10 @@ class Plane:
     y_title: str = "y"
 
 
-def landscape(network: MLP, *, margin: float | None = None) -> dict[str, Any]:
+def landscape(network: "MLP", *, margin: float | None = None) -> dict[str, Any]:
     """What ``plane.json`` holds of a network whose inputs are points: its logits on a lattice over the unit square."""
+    import torch
+
     ticks = torch.linspace(LOW, HIGH, PLACES)
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
     place = next(network.parameters())
@@ -57,7 +60,7 @@ def landscape(network: MLP, *, margin: float | None = None) -> dict[str, Any]:
 
 def points(name: str, x: Any, labels: Sequence[int], sizes: Sequence[float] | None = None) -> Points:
     """Marks from images [N, 1, 1, 2]: a tensor, an array or lists."""
-    flat = torch.as_tensor(x).reshape(-1, 2)
+    flat = np.asarray(x).reshape(-1, 2)
     largest = max(sizes or [1.0]) or 1.0
     return Points(name, [float(value) for value in flat[:, 0]], [float(value) for value in flat[:, 1]], list(labels),
                   [float(size) / largest for size in sizes or []])

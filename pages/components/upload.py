@@ -5,7 +5,6 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.diagnostics.release import adapter_facts, checkpoint_facts
 from core.errors import InputError
 from core.runs.store import default_root
 from core.runs.uploads import keep
@@ -62,9 +61,13 @@ def _stamp(path: Path) -> int:
 
 @st.cache_data(max_entries=64, show_spinner="Reading the file …")
 def _checkpoint(path: str, stamps: tuple[int, ...]) -> dict[str, str]:
+    from core.diagnostics.release import checkpoint_facts  # loads torch, which no other page needs
+
     return checkpoint_facts(path)
 
 
 @st.cache_data(max_entries=64, show_spinner="Reading the adapter …")
 def _adapter(folder: str, checkpoint: str, stamps: tuple[int, ...]) -> dict[str, str]:
+    from core.diagnostics.release import adapter_facts
+
     return adapter_facts(folder, checkpoint)
