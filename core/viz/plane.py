@@ -60,7 +60,7 @@ def landscape(network: "MLP", *, margin: float | None = None) -> dict[str, Any]:
 
 def points(name: str, x: Any, labels: Sequence[int], sizes: Sequence[float] | None = None) -> Points:
     """Marks from images [N, 1, 1, 2]: a tensor, an array or lists."""
-    flat = np.asarray(x).reshape(-1, 2)
+    flat = np.asarray(x, np.float32).reshape(-1, 2)
     largest = max(sizes or [1.0]) or 1.0
     return Points(name, [float(value) for value in flat[:, 0]], [float(value) for value in flat[:, 1]], list(labels),
                   [float(size) / largest for size in sizes or []])
