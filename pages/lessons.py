@@ -1,6 +1,7 @@
 """Lessons: what was realised, what worked, what did not; by topic and run, searched, out and in as Markdown."""
 
 import time
+from pathlib import Path
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from pages.components.layout import heading, inside_app, linked, open_run
 from pages.components.runs import caption, plain
 
 ALL = "all topics"
+LEARNED = Path(__file__).parents[1] / "assets" / "lessons.md"
 HELP = {"realisation": "What you know now that you did not know before, in a sentence.",
         "worked": "What did it, with the setting.", "did_not": "What you tried in vain, so that nobody tries it again.",
         "pitfall": "What to beware of."}
@@ -39,10 +41,14 @@ def _read(log: LessonLog) -> None:
     if run:
         st.caption(f"Only lessons on run `{run}`.")
         st.button("All runs", icon=":material/close:", on_click=lambda: st.query_params.pop("run", None))
-    if not found:
-        st.info("No lesson passes: clear the search or choose all topics." if log.find() else
-                "Nothing is written down yet. Write the first lesson on the right: what surprised you?",
+    if not found and log.find():
+        st.info("No lesson passes: clear the search or choose all topics.", icon=":material/lightbulb:")
+    elif not found:
+        st.info("Nothing is written down yet. Write the first lesson on the right: what surprised you?",
                 icon=":material/lightbulb:")
+        own = from_markdown(LEARNED.read_text())
+        st.button(f"Begin with {counted(len(own), 'lesson')} of this laboratory's own experiments",
+                  icon=":material/menu_book:", on_click=log.save, args=(own,))
     for lesson in found:
         _card(log, lesson)
 

@@ -12,6 +12,7 @@ BY_KEY = {claim.key: claim for claim in CLAIMS}
 def row(ssim, **values):
     return {"state": "done", "mean_ssim": ssim, "arm": None, "adaptation": "lora", "rank": 8, "steps": 1, "seed": 0,
             "coefficients": "free", "feature_cosine": 1.0, "largest_coefficient": 1.0, "base_residual": 0.5,
+            "recovered": 10, "targets": 20,
             **values}
 
 
@@ -86,6 +87,19 @@ def test_overlap():
     assert verdict("overlap", seen(1e-6, 0.1)) == MIXED
     assert verdict("overlap", seen(1e-6, 0.9)) == FAILS
     assert verdict("overlap", seen(1e-18, 0.1)[:1]) is None
+
+
+def test_count():
+    def seen(many, few, right=0.7, found=16):
+        return [row(right, arm="1×", recovered=found), row(many, arm="told 1.5 N", recovered=18),
+                row(0.35, arm="told N/2", recovered=few)]
+
+    assert verdict("count", seen(0.5, 4)) == HOLDS
+    assert verdict("count", seen(0.8, 4)) == MIXED
+    assert verdict("count", seen(0.5, 9)) == MIXED
+    assert verdict("count", seen(0.8, 9)) == FAILS, "half of the candidates cannot show more than half of the targets"
+    assert verdict("count", seen(0.5, 4)[:2]) is None
+    assert "90 % with half of it" in BY_KEY["count"].judge(seen(0.8, 9)).text
 
 
 def test_stationarity():

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,12 @@ def test_markdown_there_and_back(lesson):
 
 def test_all_at_once_in_order():
     assert [lesson.id for lesson in from_markdown(to_markdown([AWKWARD, BASE, NTK]))] == [AWKWARD.id, BASE.id, NTK.id]
+
+
+def test_the_lessons_that_ship_can_be_read():
+    lessons = from_markdown((Path(__file__).parents[2] / "assets" / "lessons.md").read_text())
+    assert len({lesson.id for lesson in lessons}) == len(lessons) >= 5
+    assert {"NTK", "base reconstruction", "LoRA bridge"} <= {lesson.topic for lesson in lessons}
 
 
 def test_a_lesson_written_by_hand_needs_only_a_topic_and_one_part():

@@ -287,6 +287,16 @@ def test_compare_says_what_a_bad_link_lacks(show, laboratory):
     assert len(app.multiselect[0].value) == 2  # the newest other attack joins the one that is there
 
 
+def test_an_empty_log_begins_with_what_the_laboratory_learned(show, runs_root):
+    app = show("lessons")
+    next(button for button in app.button if button.label.startswith("Begin with")).click().run()
+    assert not app.exception
+    kept = LessonLog(runs_root).find()
+    assert len(kept) >= 5
+    assert "max-margin" in text(app)
+    assert not any(button.label.startswith("Begin with") for button in app.button)
+
+
 def test_a_lesson_is_written_found_edited_and_deleted(show, laboratory):
     app = show("lessons", run="attack-20260101-120000-cccc")
     app.text_area(key="new-0-worked").set_value("One step at full rank")
