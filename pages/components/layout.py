@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from pages.components.glossary import term
+
 ICON = Path(__file__).parents[2] / "assets" / "icon.svg"
 
 
@@ -136,7 +138,7 @@ def lead(text: str) -> None:
 
 def chips(facts: dict[str, str]) -> None:
     """One quiet line of named facts; empty values are left out."""
-    items = "".join(f"<span>{escape(name)} <b>{escape(value)}</b></span>" for name, value in facts.items() if value)
+    items = "".join(f"<span>{term(name)} <b>{escape(value)}</b></span>" for name, value in facts.items() if value)
     if items:
         st.html(f'<div class="ai-chips">{items}</div>')
 

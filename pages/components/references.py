@@ -1,7 +1,6 @@
 """Choosing what a run builds on: the base of a fine-tuning, the victim of an attack."""
 
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 import streamlit as st
@@ -14,7 +13,7 @@ from core.viz.titles import title
 from pages.components.layout import NAVIGATION, chips, paged
 from pages.components.pictures import TRUTH, strip
 from pages.components.reading import data_source, pictures
-from pages.components.runs import band, caption, facts, own, plain
+from pages.components.runs import band, caption, facts_html, own, plain
 from pages.components.upload import show_adapter, show_checkpoint, upload
 
 ELSEWHERE = "elsewhere"
@@ -141,7 +140,7 @@ def _cards(runs: list[Run], chosen: str, key: str) -> None:
             name = title(run.config(), run.status())
             st.markdown(f"**{plain(name)}**")
             st.html(f'<div class="ai-band">{band(run, run.config())}</div>'
-                    f'<div class="ai-facts">{escape(" · ".join(facts(run.config(), run.status())))}</div>')
+                    + facts_html(run.config(), run.status()))
             st.button("Chosen" if run.id == chosen else "Choose", key=f"choose-{key}-{run.id}", width="stretch",
                       icon=":material/check:" if run.id == chosen else None, disabled=run.id == chosen,
                       on_click=_pick, args=(f"card-{key}", run.id), help=f"{name}, {clock(run.status().created)}")

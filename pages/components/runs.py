@@ -16,6 +16,7 @@ from core.viz.series import Series, scalar
 from core.viz.sparkline import sparkline_svg
 from core.viz.text import ago, clock, counted, duration, fixed, number, percent, size
 from core.viz.titles import title
+from pages.components.glossary import term
 from pages.components.layout import NAVIGATION, open_run
 from pages.components.pictures import data_uri, img, missing
 from pages.components.reading import curves, pictures, table_rows, thumbnail_of
@@ -54,8 +55,8 @@ def caption(run: Run) -> str:
     return f"{title(run.config())} · {clock(run.status().created)} · {run.id.rsplit('-', 1)[-1]}"
 
 
-def facts(config: RunConfig, status: Status) -> list[str]:
-    """The few numbers that a card shows."""
+def facts(config: RunConfig, status: Status) -> list[tuple[str, str]]:
+    """The few numbers that a card shows: name and value."""
     summary: dict[str, Any] = status.summary
     if config.kind == "pretrain":
         right = None if summary.get("train_error") is None else 1 - summary["train_error"]
@@ -81,7 +82,13 @@ def facts(config: RunConfig, status: Status) -> list[str]:
         items = [("mean SSIM", fixed(summary["mean_ssim"]) if summary.get("mean_ssim") is not None else None),
                  ("residual", number(summary.get("residual"))), ("samples", number(summary.get("samples"))),
                  ("threat", summary.get("threat"))]
-    return [f"{name} {value}" for name, value in items if value not in (None, "–")]
+    return [(name, value) for name, value in items if value not in (None, "–")]
+
+
+def facts_html(config: RunConfig, status: Status, *, otherwise: str = "") -> str:
+    """In one line, each name with its meaning at the pointer; `otherwise` where there are none yet."""
+    line = " · ".join(f"{term(name)} {escape(value)}" for name, value in facts(config, status)) or escape(otherwise)
+    return f'<div class="ai-facts">{line}</div>'
 
 
 def band(run: Run, config: RunConfig) -> str:
@@ -149,8 +156,7 @@ def _card(run: Run) -> None:
         st.markdown(f"{NAVIGATION[config.kind].icon} **{plain(title(config, status))}**")
         badge(status)
     st.html(f'<div class="ai-band">{strip}</div>')
-    text = " · ".join(facts(config, status)) or status.message or "no results yet"
-    st.html(f'<div class="ai-facts">{escape(text)}</div>')
+    st.html(facts_html(config, status, otherwise=status.message or "no results yet"))
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.caption(f"{ago(status.created)} · {duration(status.seconds)}")
         open_run(config.kind, run.id)
@@ -161,8 +167,8 @@ def row(run: Run) -> None:
     config, status = run.config(), run.status()
     with st.container(gap=None):
         open_run(config.kind, run.id, label=plain(title(config, status)), icon=STATES[status.state][0])
-        st.caption(" · ".join([ago(status.created), *facts(config, status)[:2]]) if not status.active
-                   else progress_text(status))
+        known = [f"{name} {value}" for name, value in facts(config, status)[:2]]
+        st.caption(progress_text(status) if status.active else " · ".join([ago(status.created), *known]))
 
 
 def progress_text(status: Status) -> str:

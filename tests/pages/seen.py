@@ -1,6 +1,7 @@
 """What AppTest saw of a page."""
 
 import json
+import re
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
@@ -22,5 +23,5 @@ def plots(app: AppTest) -> list[dict[str, Any]]:
 
 
 def text(app: AppTest) -> str:
-    """All that a reader sees, but for widgets."""
-    return "\n".join(str(item.value) for kind in PROSE for item in app.get(kind))
+    """All that a reader sees, but for widgets and what is said at the pointer."""
+    return re.sub("</?abbr[^>]*>", "", "\n".join(str(item.value) for kind in PROSE for item in app.get(kind)))

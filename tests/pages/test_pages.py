@@ -64,6 +64,7 @@ def test_overview_shows_state_progress_cards_and_broken_folders(show, laboratory
     assert "2 finished attacks" in seen
     assert "1 in flight" in seen
     assert "mean SSIM 0.93" in seen
+    assert any('<abbr title="Structural similarity' in item.proto.body for item in app.get("html"))
     assert [expander.label for expander in app.expander] == ["1 folder could not be read"]
     assert "config.json" in app.expander[0].markdown[0].value
 
@@ -293,7 +294,7 @@ def test_an_empty_log_begins_with_what_the_laboratory_learned(show, runs_root):
     assert not app.exception
     kept = LessonLog(runs_root).find()
     assert len(kept) >= 5
-    assert "max-margin" in text(app)
+    assert "seconds for 20 digits" in text(app)
     assert not any(button.label.startswith("Begin with") for button in app.button)
 
 
