@@ -183,12 +183,14 @@ def _named(run: Run, field: str, value: Any) -> str:
 def compare() -> None:
     inside_app("compare")
     heading("compare")
-    view = linked(st.segmented_control, "View", list(VIEWS), key="view", required=True, format_func=VIEWS.__getitem__,
-                  label_visibility="collapsed")
+    with st.container(key="chrome-view"):
+        view = linked(st.segmented_control, "View", list(VIEWS), key="view", required=True,
+                      format_func=VIEWS.__getitem__, label_visibility="collapsed")
     if view == "all":
         landscape()
         return
-    kind, runs = choose()
+    with st.container(key="chrome-choice"):
+        kind, runs = choose()
     if len(runs) < 2:
         available = len(RunStore().list(kind=kind))
         entry = NAVIGATION[kind]
@@ -200,7 +202,8 @@ def compare() -> None:
         return
     names = unique_titles(runs)
     with st.container(horizontal=True, vertical_alignment="center"):
-        report_button(runs, key="report-compare")
+        with st.container(width="content", key="chrome-report"):
+            report_button(runs, key="report-compare")
         present()
     if kind != "pretrain":
         st.subheader("Pictures", anchor=False)

@@ -47,6 +47,8 @@ class Recorder:
         self._last_step: tuple[int, float] | None = None
         self._end_state, self._end_message = "stopped", ""
         self._meter = Meter()
+        config = run.config()  # an attack ends at its time limit; a search gives that to each of its trials
+        self._limit: float | None = getattr(config, "max_seconds", None) if config.kind == "attack" else None
         self.stop_seen = False
 
     def __enter__(self) -> "Recorder":
@@ -110,6 +112,8 @@ class Recorder:
             self._step_seconds.append((now - self._last_step[1]) / (step - self._last_step[0]))
         self._last_step = (step, now)
         left = median(self._step_seconds) * (total - step) if self._step_seconds else None
+        if left is not None and self._limit is not None:
+            left = min(left, max(0.0, self._limit - (now - self._began)))
         with self._mutex:
             self._status = replace(self._status, step=step, total=total, seconds_left=left)
 

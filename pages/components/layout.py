@@ -97,18 +97,22 @@ def linked(widget: Callable[..., str], label: str, options: Sequence[str], *, ke
     return chosen
 
 
-PRESENT = "present"  # in the address: the presentation view
+PRESENT = "present"  # in the address: the presentation view, which hides containers whose key begins with chrome-
 
 
 def present() -> None:
     """The way into the presentation view: large pictures, nothing to operate. Within it, the ways on and out."""
     if st.query_params.get(PRESENT) != "1":
-        st.button("Present", icon=":material/present_to_all:", on_click=lambda: st.query_params.update({PRESENT: "1"}),
-                  help="Large pictures and text, without menus and knobs; the address keeps it.")
+        if st.button("Present", icon=":material/present_to_all:",
+                     help="Large pictures and text, without menus and knobs; the address keeps it."):
+            st.query_params[PRESENT] = "1"
+            st.rerun()
         return
     st.html(Path(__file__).parents[2] / "assets" / "present.css")
     with st.container(horizontal=True, horizontal_alignment="right", width="content"):
-        st.button("End presentation", icon=":material/close:", on_click=lambda: st.query_params.pop(PRESENT, None))
+        if st.button("End presentation", icon=":material/close:"):
+            st.query_params.pop(PRESENT, None)
+            st.rerun()  # the whole page: a fragment alone would leave the style sheet where it is
         _full_screen_button()(key="full-screen")
 
 

@@ -65,23 +65,33 @@ def _header(run: Run, config: RunConfig, status: Status) -> None:
         st.subheader(plain(title(config, status)), anchor=False, width="content")
         badge(status)
     with heading, st.container(horizontal=True, vertical_alignment="center", width="content"):
-        if status.active:
-            st.button("Stop", key=f"stop-{run.id}", icon=":material/stop:", on_click=actions.stop, args=(run,),
-                      disabled=status.state == "stopping", help="Stops at the next step and keeps a checkpoint.")
-        if status.state in REPEATABLE:
-            st.button("Resume", key=f"resume-{run.id}", icon=":material/resume:", type="primary",
-                      on_click=actions.resume, args=(run,), help="Continues from the last checkpoint.")
+        with st.container(horizontal=True, width="content", key="chrome-state"):
+            _stop_and_resume(run, status)
         present()
-        st.page_link(NAVIGATION[config.kind].script, label="Start one like this", icon=":material/content_copy:",
-                     query_params={"like": run.id})
-        for rank, (page, field, label) in enumerate(_onward(config) if status.state == "done" else []):
-            if st.button(label, key=f"onward-{page}-{run.id}", icon=NAVIGATION[page].icon,
-                         type="secondary" if rank else "primary"):
-                st.switch_page(NAVIGATION[page].script, query_params={field: run.id})
+        with st.container(horizontal=True, vertical_alignment="center", width="content", key="chrome-onward"):
+            _ways_on(run, config, status)
     chips({"Started": ago(status.created), "computing time": duration(status.seconds) if status.seconds else "",
            "data": data_source(run) if config.kind in ("pretrain", "finetune") else "",
            "base": _link_name(run, config, "base"), "victim": _link_name(run, config, "finetune"),
            **_attack_facts(run, config)})
+
+
+def _stop_and_resume(run: Run, status: Status) -> None:
+    if status.active:
+        st.button("Stop", key=f"stop-{run.id}", icon=":material/stop:", on_click=actions.stop, args=(run,),
+                  disabled=status.state == "stopping", help="Stops at the next step and keeps a checkpoint.")
+    if status.state in REPEATABLE:
+        st.button("Resume", key=f"resume-{run.id}", icon=":material/resume:", type="primary",
+                  on_click=actions.resume, args=(run,), help="Continues from the last checkpoint.")
+
+
+def _ways_on(run: Run, config: RunConfig, status: Status) -> None:
+    st.page_link(NAVIGATION[config.kind].script, label="Start one like this", icon=":material/content_copy:",
+                 query_params={"like": run.id})
+    for rank, (page, field, label) in enumerate(_onward(config) if status.state == "done" else []):
+        if st.button(label, key=f"onward-{page}-{run.id}", icon=NAVIGATION[page].icon,
+                     type="secondary" if rank else "primary"):
+            st.switch_page(NAVIGATION[page].script, query_params={field: run.id})
 
 
 def _onward(config: RunConfig) -> list[tuple[str, str, str]]:

@@ -34,7 +34,7 @@ def workbench(kind: str) -> None:
         return
     # A point of an experiment or a trial stands among the others of it, any other run among those people launched.
     runs = {item.id: item for item in RunStore().list(kind=kind) if parent(item) == parent(run)}
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="chrome-runs"):
         chosen = st.selectbox(f"{NAVIGATION[kind].title.removesuffix('s')} run", list(runs),
                               index=list(runs).index(run.id), key=f"shown-{_visit(run)}",
                               format_func=lambda run_id: caption(runs[run_id]))

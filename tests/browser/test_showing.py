@@ -10,6 +10,7 @@ from playwright.sync_api import expect
 from core.models.checkpoint import save_checkpoint
 from core.models.mlp import MLP
 from tests.browser.test_journey import JOB_MS, PAGE_MS, page, picture, sound  # noqa: F401
+from tests.pages import synthetic
 
 DEMO_MS = 240_000  # six jobs on a busy machine
 
@@ -55,6 +56,23 @@ def test_guided_demo_in_two_browsers(page, browser, server):  # noqa: F811
     page.evaluate("document.exitFullscreen()")
     page.get_by_role("button", name="End presentation").click()
     expect(page.get_by_test_id("stHeader")).to_be_visible()
+
+
+def test_a_run_is_presented_without_what_operates_it(page, tmp_path):  # noqa: F811
+    run = synthetic.attack(tmp_path / "runs")
+    page.goto(f"/attack?run={run.id}")
+    operating = [page.get_by_role("button", name="New attack"), page.get_by_role("link", name="Start one like this"),
+                 page.get_by_text("Config and command"), page.get_by_role("combobox", name="Attack run")]
+    for part in operating:
+        expect(part).to_be_visible()
+    page.get_by_role("button", name="Present").click()
+    page.wait_for_url(re.compile("present=1"))
+    for part in operating:
+        expect(part).to_be_hidden()
+    expect(page.get_by_alt_text("reconstruction 1")).to_be_visible()
+    picture(page, "21-presented-run")
+    page.get_by_role("button", name="End presentation").click()
+    expect(operating[0]).to_be_visible()
 
 
 def test_six_clicks_from_the_overview_to_a_reconstruction(page):  # noqa: F811

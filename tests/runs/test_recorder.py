@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from core.errors import InputError
 from core.runs import recorder
-from core.runs.config import PretrainConfig
+from core.runs.config import PretrainConfig, parse_config
 from core.runs.directory import Run, create
 from core.runs.recorder import Recorder
 from core.viz.images import row_names, tiles
@@ -132,6 +132,16 @@ def test_what_a_killed_write_left_is_swept_and_nothing_else(run):
     with Recorder(run):
         assert not left.exists()
     assert mine.exists()
+
+
+@pytest.mark.parametrize(("kind", "limited"), [("attack", True), ("search", False)])
+def test_the_time_left_ends_with_the_time_limit_of_an_attack(tmp_path, kind, limited):
+    config = parse_config({"kind": kind, "checkpoint": "base.pth", "max_seconds": 5.0})
+    with Recorder(create(tmp_path / kind, config)) as monitor:
+        monitor.progress(1, 10_000_000)
+        time.sleep(0.01)
+        monitor.progress(2, 10_000_000)
+        assert (monitor._status.seconds_left <= 5.0) is limited
 
 
 def test_times_do_not_follow_the_clock(run, monkeypatch):
