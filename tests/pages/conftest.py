@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import synthetic
 from seen import check
 from streamlit.testing.v1 import AppTest
 
@@ -34,3 +35,17 @@ def show(runs_root):
 
     return render
 
+
+@pytest.fixture
+def laboratory(runs_root):
+    """One finished run of each kind, a second attack, a running and a failed one, a broken folder."""
+    synthetic.pretrain(runs_root, name="The base")
+    synthetic.finetune(runs_root, name="The victim")
+    synthetic.attack(runs_root, name="First")
+    synthetic.attack(runs_root, "attack-20260101-130000-eeee", name="Second", restarts=16)
+    synthetic.attack(runs_root, "attack-20260101-140000-ffff", name="Moving", state="running")
+    synthetic.attack(runs_root, "attack-20260101-150000-9999", name="Fallen", state="failed",
+                     message="adapter: layers.0 does not fit the base.")
+    synthetic.experiment(runs_root, name="A grid of many")
+    synthetic.broken(runs_root)
+    return runs_root

@@ -1,39 +1,20 @@
 """Every page with no runs, finished ones, a running one, failed and broken ones."""
 
 import json
-import re
 from dataclasses import replace
-from html import escape
 
 import pytest
 import synthetic
 from seen import check, plots, text
 
-from core.evidence.claims import CLAIMS
-from core.lessons.log import LessonLog
 from core.runs.directory import Run
-from core.runs.notes import Notes, read_notes, write_notes
+from core.runs.notes import Notes, read_notes
 from pages.components.reading import curves
 from pages.components.runs import caption
 
 PAGES = ("overview", "demo", "pretrain", "finetune", "attack", "experiments", "search", "compare", "evidence",
          "lessons")
 MAKERS = {"pretrain": synthetic.pretrain, "finetune": synthetic.finetune, "attack": synthetic.attack}
-
-
-@pytest.fixture
-def laboratory(runs_root):
-    """One finished run of each kind, a second attack, a running and a failed one, a broken folder."""
-    synthetic.pretrain(runs_root, name="The base")
-    synthetic.finetune(runs_root, name="The victim")
-    synthetic.attack(runs_root, name="First")
-    synthetic.attack(runs_root, "attack-20260101-130000-eeee", name="Second", restarts=16)
-    synthetic.attack(runs_root, "attack-20260101-140000-ffff", name="Moving", state="running")
-    synthetic.attack(runs_root, "attack-20260101-150000-9999", name="Fallen", state="failed",
-                     message="adapter: layers.0 does not fit the base.")
-    synthetic.experiment(runs_root, name="A grid of many")
-    synthetic.broken(runs_root)
-    return runs_root
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -54,62 +35,6 @@ def test_labels_are_never_empty(show, laboratory, page):
     for kind in ("text_input", "selectbox", "number_input", "toggle", "radio", "multiselect", "slider", "button"):
         for widget in app.get(kind):
             assert widget.label.strip()
-
-
-def test_overview_shows_state_progress_cards_and_broken_folders(show, laboratory):
-    app = show("overview")
-    seen = text(app)
-    for name in ("The base", "The victim", "First", "Second", "Moving", "Fallen"):
-        assert name in seen
-    assert "2 finished attacks" in seen
-    assert "1 in flight" in seen
-    assert "mean SSIM 0.93" in seen
-    assert any('<abbr title="Structural similarity' in item.proto.body for item in app.get("html"))
-    assert [expander.label for expander in app.expander] == ["1 folder could not be read"]
-    assert "config.json" in app.expander[0].markdown[0].value
-
-
-def test_hundreds_of_runs_have_pages_and_are_found_by_kind_and_words(show, runs_root):
-    synthetic.pretrain(runs_root, name="The base")
-    for index in range(12):
-        run = synthetic.finetune(runs_root, f"finetune-20260101-1200{index:02d}-aaaa", name=f"Victim {index}")
-    write_notes(run, Notes(("figure 3",), ""))
-    app = show("overview")
-    assert text(app).count("Victim") == 9
-    app.session_state["overview-page"] = 2
-    app.run()
-    assert text(app).count("Victim") == 3
-    assert "The base" in text(app)
-    next(group for group in app.button_group if group.label == "Kind").set_value("pretrain").run()
-    assert text(app).count("Victim") == 0, "the page that is left has a run"
-    assert "The base" in text(app)
-    next(group for group in app.button_group if group.label == "Kind").set_value(None)
-    app.text_input(key="overview-words").set_value("FIGURE victim").run()
-    assert text(app).count("Victim") == 1
-    app.text_input(key="overview-words").set_value("nowhere").run()
-    assert "No run passes" in app.info[0].value
-    run.file("notes.json").write_text("{")
-    app.text_input(key="overview-words").set_value("victim 11").run()
-    assert text(app).count("Victim") == 1, "a damaged note hides no run"
-
-
-def test_cards_turn_to_the_page_of_what_is_chosen(show, runs_root):
-    names = [f"pretrain-20260101-1200{index:02d}-aaaa" for index in range(6)]
-    for index, name in enumerate(names):
-        synthetic.pretrain(runs_root, name, name=f"Base {index}")
-    app = show("finetune", base=names[0])  # the oldest
-    cards = [button.label for button in app.button if "choose" in (button.key or "")]
-    assert cards.count("Chosen") == 1
-    assert len(cards) == 2, "it stands on the second page"
-
-
-def test_overview_marks_the_next_step(show, runs_root):
-    first = {button.label: button.proto.type for button in show("overview").button}
-    assert first["Open Pretrain"] == "primary"
-    synthetic.pretrain(runs_root)
-    second = {button.label: button.proto.type for button in show("overview").button}
-    assert second["Open Pretrain"] == "secondary"
-    assert second["Open Fine-tune"] == "primary"
 
 
 @pytest.mark.parametrize("kind", MAKERS)
@@ -233,46 +158,6 @@ def test_damaged_files_give_one_sentence(show, runs_root, damage):
     show("overview")
 
 
-def test_compare_takes_its_runs_from_the_link(show, laboratory):
-    app = show("compare", runs="attack-20260101-120000-cccc,attack-20260101-130000-eeee")
-    assert app.multiselect[0].value == ["attack-20260101-120000-cccc", "attack-20260101-130000-eeee"]
-    tables = [frame.value for frame in app.dataframe]
-    assert list(tables[0]["mean SSIM"]) == ["0.94", "0.94"] or list(tables[0]["mean SSIM"]) == ["0.93", "0.93"]
-    assert list(tables[1]["knob"]) == ["Restarts R"]
-    assert list(tables[1]["Second"]) == ["16"]
-    assert len(plots(app)) == 2
-
-
-@pytest.mark.parametrize("kind", ["finetune", "pretrain"])
-def test_compare_other_kinds(show, runs_root, kind):
-    knob = {"finetune": {"samples": 4}, "pretrain": {"hidden": 64}}[kind]
-    first, second = MAKERS[kind](runs_root, f"{kind}-a"), MAKERS[kind](runs_root, f"{kind}-b", **knob)
-    app = show("compare", runs=f"{first.id},{second.id}")
-    assert len(app.dataframe) == 2
-    assert str(next(iter(knob.values()))) in list(app.dataframe[1].value.iloc[0, 1:])
-
-
-def test_compare_shows_all_attacks_and_leads_to_one(show, laboratory):
-    app = show("compare", view="all")
-    assert len(plots(app)) >= 1
-    assert app.dataframe[-1].value["run"].notna().all()
-    assert any("Compare side by side" in button.label for button in app.button)
-
-
-def test_all_attacks_says_what_to_do_when_there_are_none(show):
-    app = show("compare", view="all")
-    assert "No attack has been scored yet" in app.info[0].value
-
-
-def test_compared_curves_wipe_and_differences(show, laboratory):
-    app = show("compare", runs="attack-20260101-120000-cccc,attack-20260101-130000-eeee")
-    assert not any("difference" in item.proto.body for item in app.get("html"))
-    app.toggle(key="compare-differences").set_value(True)
-    app.slider(key="compare-smoothing").set_value(0.9).run()
-    assert not app.exception
-    assert any("difference" in item.proto.body for item in app.get("html"))
-
-
 def test_tags_and_note_are_kept_with_the_run(show, laboratory):
     app = show("attack", run="attack-20260101-120000-cccc")
     app.text_input(key="tags-attack-20260101-120000-cccc").set_value("baseline, figure 3")
@@ -280,64 +165,3 @@ def test_tags_and_note_are_kept_with_the_run(show, laboratory):
     next(button for button in app.button if button.label == "Save").click().run()
     assert not app.exception
     assert read_notes(Run(laboratory / "attack-20260101-120000-cccc")) == Notes(("baseline", "figure 3"), "it worked")
-
-
-def test_compare_says_what_a_bad_link_lacks(show, laboratory):
-    app = show("compare", runs="attack-20260101-120000-cccc,gone")
-    assert "there is no run 'gone'" in app.error[0].value
-    assert len(app.multiselect[0].value) == 2  # the newest other attack joins the one that is there
-
-
-def test_an_empty_log_begins_with_what_the_laboratory_learned(show, runs_root):
-    app = show("lessons")
-    next(button for button in app.button if button.label.startswith("Begin with")).click().run()
-    assert not app.exception
-    kept = LessonLog(runs_root).find()
-    assert len(kept) >= 5
-    assert "seconds for 20 digits" in text(app)
-    assert not any(button.label.startswith("Begin with") for button in app.button)
-
-
-def test_a_lesson_is_written_found_edited_and_deleted(show, laboratory):
-    app = show("lessons", run="attack-20260101-120000-cccc")
-    app.text_area(key="new-0-worked").set_value("One step at full rank")
-    next(button for button in app.button if button.label == "Save").click().run()
-    assert not app.exception
-    (lesson,) = LessonLog(laboratory).find()
-    assert (lesson.topic, lesson.worked, lesson.runs) == ("NTK", "One step at full rank",
-                                                          ("attack-20260101-120000-cccc",))
-    assert "One step at full rank" in text(app)
-    app.button(key=f"edit-{lesson.id}").click().run()
-    app.text_area(key=f"{lesson.id}-pitfall").set_value("Not with AdamW")
-    next(button for button in app.button if button.label == "Save").click().run()
-    (edited,) = LessonLog(laboratory).find()
-    assert (edited.id, edited.worked, edited.pitfall) == (lesson.id, lesson.worked, "Not with AdamW")
-    app.text_input(key="lesson-words").set_value("nothing like it").run()
-    assert "No lesson passes" in app.info[0].value
-    app.text_input(key="lesson-words").set_value("adamw").run()
-    app.button(key=f"delete-{lesson.id}").click().run()
-    assert LessonLog(laboratory).find() == []
-
-
-def test_an_empty_lesson_says_what_is_missing(show):
-    app = show("lessons")
-    next(button for button in app.button if button.label == "Save").click().run()
-    assert "all four parts are empty" in app.error[0].value
-
-
-def test_evidence_judges_finished_experiments_and_names_what_is_missing(show, runs_root):
-    app = show("evidence")
-    assert all(button.disabled for button in app.button if button.key in ("test-rank", "test-compose"))  # no base
-    assert not app.button(key="test-surrogate").disabled  # pretrains its own
-    synthetic.pretrain(runs_root)
-    synthetic.experiment(runs_root)
-    synthetic.experiment(runs_root, "experiment-arms", preset="kkt-surrogate")
-    app = show("evidence")
-    (ladder,) = (item.proto.body for item in app.get("html") if "Would be overturned by" in item.proto.body)
-    states = {text: state for state, text in re.findall(r'</b> (.*?)</td><th scope="row">\d+\. (.*?)</th>', ladder)}
-    by_key = {claim.key: states[escape(claim.text)] for claim in CLAIMS}
-    assert by_key["features"] == "holds"
-    assert by_key["surrogate"] in ("holds", "does not hold", "mixed")
-    assert by_key["rank"] == by_key["restarts"] == "not tested yet"
-    assert not app.button(key="test-rank").disabled
-    assert len(plots(app)) == 3  # features and steps, from one experiment, and the surrogate
