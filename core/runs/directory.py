@@ -22,10 +22,11 @@ import json
 import os
 import secrets
 import socket
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -180,7 +181,7 @@ class Run:
             stat = self.file(name).stat()
         except OSError:
             return parse(self)  # says what is wrong
-        return _kept(self, parse, (stat.st_mtime_ns, stat.st_ino, stat.st_size))
+        return _parsed.get(self, parse, (stat.st_mtime_ns, stat.st_ino, stat.st_size))
 
     def _json(self, name: str, *, required: bool) -> dict[str, Any] | None:
         try:
@@ -210,9 +211,31 @@ class Run:
         return path.read_text()
 
 
-@lru_cache(maxsize=MOST_KEPT)
-def _kept(run: Run, parse: Callable[[Run], Parsed], stamp: tuple[int, ...]) -> Parsed:
-    return parse(run)
+class _Newest:
+    """What files held when they were last parsed, one version of each: a run that goes on writes another status each
+    second, and whoever watches it all day must not keep them."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.held = most, OrderedDict()
+        self.mutex = threading.Lock()
+
+    def get(self, run: Run, parse: Callable[[Run], Parsed], stamp: tuple[int, ...]) -> Parsed:
+        key = (run.path, parse)
+        with self.mutex:
+            known, value = self.held.get(key, (None, None))
+            if known == stamp:
+                self.held.move_to_end(key)
+                return value
+        value = parse(run)
+        with self.mutex:
+            self.held[key] = stamp, value
+            self.held.move_to_end(key)
+            while len(self.held) > self.most:
+                self.held.popitem(last=False)
+        return value
+
+
+_parsed = _Newest(MOST_KEPT)
 
 
 def _parse_config(run: Run) -> RunConfig:

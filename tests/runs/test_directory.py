@@ -216,3 +216,11 @@ def test_this_process_names_itself():
     identity = this_process()
     assert identity["pid"] == os.getpid()
     assert identity["host"] == socket.gethostname()
+
+
+def test_one_version_of_a_file_is_kept_however_often_it_is_replaced(run):
+    for step in range(5):
+        run.write_status(replace(run.status(), step=step))
+        assert run.status().step == step
+    assert run.config() is run.config(), "not parsed again"
+    assert len([path for path, _ in directory._parsed.held if path == run.path]) == 2  # config and status
