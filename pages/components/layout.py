@@ -173,19 +173,15 @@ def verdict_table(columns: Sequence[str], rows: Iterable[tuple[str, str, Sequenc
 Item = TypeVar("Item")
 
 
-def paged(items: Sequence[Item], most: int, *, key: str, show: int | None = None) -> tuple[Sequence[Item], Any]:
+def paged(items: Sequence[Item], most: int, *, key: str, first: int = 0) -> tuple[Sequence[Item], Any]:
     """The items of one page, and the container to draw them in; numbered pages stand below it where there are several.
 
-    `show` is the place of an item whose page is turned to.
+    The page of the item at place `first` is open at first, and again under another `key`.
     """
     place, pages = st.container(), max(1, -(-len(items) // most))
     if pages == 1:
         return items, place
-    if show is not None:
-        st.session_state[key] = show // most + 1
-    elif st.session_state.get(key, 1) > pages:  # there are fewer than there were
-        st.session_state[key] = pages
-    page = st.pagination(pages, key=key, persist_state="session")
+    page = st.pagination(pages, default=first // most + 1, key=f"{key}-{pages}", persist_state="session")
     return items[(page - 1) * most:page * most], place
 
 

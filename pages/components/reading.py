@@ -9,12 +9,14 @@ import streamlit as st
 
 from core.data.kinds import DEFAULT, KINDS
 from core.runs.directory import Run
-from core.runs.store import referred
+from core.runs.store import RunStore, referred
 from core.viz.curves import Curves, Row
 from core.viz.images import row_names, thumbnail, tiles
 from core.viz.patterns import read_rows
 
 MOST_FOLLOWED = 32  # runs whose numbers the server keeps
+MOST_AHEAD = 4      # runs in flight whose numbers are read before anybody asks
+DRAWN = ("pretrain", "finetune", "attack")  # as curves; others are shown as a table
 CHUNK = 1 << 22     # bytes of metrics that are parsed at a time
 
 
@@ -75,6 +77,14 @@ def curves(run: Run) -> Curves:
         return Curves()
     entry.curves.draw(all_of_it=not run.status().active)
     return entry.curves
+
+
+def read_ahead(root: Path) -> None:
+    """The numbers of the newest runs in flight: seconds for a long one, which its first reader need not wait for."""
+    active = [run for run in RunStore(root).list() if run.status().active]
+    for run in active[:MOST_AHEAD]:
+        if run.config().kind in DRAWN:
+            curves(run)
 
 
 def table_rows(run: Run) -> list[Row]:

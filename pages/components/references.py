@@ -131,10 +131,9 @@ def _cards(runs: list[Run], chosen: str, key: str) -> None:
     """To be chosen by their looks; the select box below finds one by its name."""
     if len(runs) < 2:
         return
-    ids, seen = [run.id for run in runs], f"cards-seen-{key}"
-    turn = chosen in ids and st.session_state.get(seen) != chosen
-    st.session_state[seen] = chosen
-    shown, place = paged(runs, CARDS, key=f"cards-page-{key}", show=ids.index(chosen) if turn else None)
+    ids = [run.id for run in runs]
+    shown, place = paged(runs, CARDS, key=f"cards-page-{key}-{chosen}",
+                         first=ids.index(chosen) if chosen in ids else 0)
     for column, run in zip(place.columns(CARDS), shown, strict=False):
         with column, st.container(border=True, height="stretch", gap="xsmall", vertical_alignment="distribute"):
             name = title(run.config(), run.status())

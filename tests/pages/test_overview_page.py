@@ -26,7 +26,7 @@ def test_hundreds_of_runs_have_pages_and_are_found_by_kind_and_words(show, runs_
     write_notes(run, Notes(("figure 3",), ""))
     app = show("overview")
     assert text(app).count("Victim") == 9
-    app.session_state["overview-page"] = 2
+    app.session_state["overview-page-2"] = 2
     app.run()
     assert text(app).count("Victim") == 3
     assert "The base" in text(app)
