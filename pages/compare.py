@@ -28,6 +28,7 @@ VIEWS = {"runs": "Side by side", "all": "All attacks"}
 ORDERS = {"": "as drawn", "ssim": "SSIM, best first", "psnr": "PSNR, best first", "ncc": "NCC, best first"}
 ALONG = {"step": "Step", "seconds": "Time"}
 SCALES = {"own": "Its own", "log": "Log", "linear": "Linear"}
+FEW = 3  # targets, up to which two runs fit beside one another
 IMAGES = {"images": st.column_config.ImageColumn("truth and found", width=IMAGES_WIDE)}
 FOREWORD = {"attack": "The pictures of each run, matched one to one with the truth.",
             "finetune": "The private samples of each run.", "pretrain": ""}
@@ -92,34 +93,41 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
                                     help=DIFFERENCE)
             neighbours = st.toggle("Nearest training image", key="compare-neighbours", persist_state="session",
                                    help=NEAREST)
-    for run, name in names.items():
-        with st.container(border=True):
-            with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-                with st.container(horizontal=True, vertical_alignment="center", width="content"):
-                    st.markdown(f"**{plain(name)}**", width="content")
-                    badge(run.status())
-                open_run(kind, run.id)
-            if kind == "finetune":
-                strip(pictures(run.file("truth.png")), noun="private sample", size=84)
-                continue
-            report = run.outcome() or {}
-            score = report.get("score")
-            left, right = st.columns([4, 1], vertical_alignment="center")
-            with left:
-                if report:
-                    final_pairs(run, report, size=112 if report["samples"] <= 6 else None, sort=sort,
-                                differences=differences, neighbours=neighbours)
-                elif taken := run.snapshots():
-                    pairs([], pictures(taken[-1][1]), matched=False, found_name=f"step {taken[-1][0]:,}")
-                else:
-                    st.caption("No images yet.")
-            with right:
-                if score:
-                    points = "mean_distance" in score
-                    st.metric(f"Mean {'distance' if points else 'SSIM'}, all {counted(score['targets'], 'target')}",
-                              fixed(score["mean_distance" if points else "mean_ssim"]))
-                st.metric("Relative residual", number(run.status().summary.get("residual")),
-                          help="What of the released update the reconstruction leaves unexplained.")
+    few = all(((run.outcome() or {}).get("samples") or len(pictures(run.file("truth.png")))) <= FEW for run in names)
+    columns = 2 if few and len(names) > 1 else 1
+    rows = list(names.items())
+    for start in range(0, len(rows), columns):
+        for place, (run, name) in zip(st.columns(columns), rows[start:start + columns], strict=False):
+            with place, st.container(border=True, height="stretch"):
+                _pictured(kind, run, name, sort=sort, differences=differences, neighbours=neighbours)
+
+
+def _pictured(kind: str, run: Run, name: str, *, sort: str, differences: bool, neighbours: bool) -> None:
+    """One run's pictures under its name, with its two numbers."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            st.markdown(f"**{plain(name)}**", width="content")
+            badge(run.status())
+        open_run(kind, run.id)
+    if kind == "finetune":
+        strip(pictures(run.file("truth.png")), noun="private sample", size=84)
+        return
+    report = run.outcome() or {}
+    score = report.get("score")
+    if report:
+        final_pairs(run, report, size=112 if report["samples"] <= 6 else None, sort=sort,
+                    differences=differences, neighbours=neighbours)
+    elif taken := run.snapshots():
+        pairs([], pictures(taken[-1][1]), matched=False, found_name=f"step {taken[-1][0]:,}")
+    else:
+        st.caption("No images yet.")
+    with st.container(horizontal=True):
+        if score:
+            points = "mean_distance" in score
+            st.metric(f"Mean {'distance' if points else 'SSIM'}, all {counted(score['targets'], 'target')}",
+                      fixed(score["mean_distance" if points else "mean_ssim"]))
+        st.metric("Relative residual", number(run.status().summary.get("residual")),
+                  help="What of the released update the reconstruction leaves unexplained.")
 
 
 def curves(kind: str, names: dict[Run, str]) -> None:

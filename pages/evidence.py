@@ -21,6 +21,7 @@ from pages.components.runs import plain, progress_text
 
 VERDICTS = {HOLDS: (":material/check_circle:", "green"), FAILS: (":material/cancel:", "red"),
             MIXED: (":material/help:", "orange")}
+UNBROKEN = "\u00a0"  # a space at which no line ends
 LOOKS = {HOLDS: ("clear", "✓"), FAILS: ("failed", "✕"), MIXED: ("suspect", "!")}  # in the ladder
 
 
@@ -63,8 +64,8 @@ def _ladder(states: dict[str, tuple[Run | None, list[dict[str, Any]], Judgement 
     for rung, claim in enumerate(LADDER, 1):
         run, _, judged = states[claim.key]
         status = run.status() if run else None
-        cost = f"{counted(claim.attacks(), 'attack')}, " + (
-            f"took {duration(status.seconds)}" if status and judged else f"about {claim.minutes} min")
+        time = f"took {duration(status.seconds)}" if status and judged else f"about {claim.minutes} min"
+        cost = f"{counted(claim.attacks(), 'attack')}, {time.replace(' ', UNBROKEN)}"
         state = judged.verdict if judged else status.state if status else "not tested yet"
         rows.append((*LOOKS.get(state, ("unknown", "?")), [state, f"{rung}. {claim.text}", claim.falsified, cost]))
     verdict_table(("State", "Claim", "Would be overturned by", "Cost on two cores"), rows)
