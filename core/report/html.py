@@ -8,6 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
+from core.viz.figures import AT_HOME
+
 STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.55 system-ui, sans-serif; color: #1d1e2c; background: #fff; max-width: 1080px; margin: 0 auto;
@@ -22,7 +24,7 @@ figure img { display: block; image-rendering: pixelated; width: 84px; height: 84
   background: #000; margin: 0 auto 4px; }
 .none { width: 84px; height: 84px; border: 1px dashed #8a8ea3; border-radius: 4px; box-sizing: border-box;
   display: flex; align-items: center; justify-content: center; margin: 0 auto 4px; color: #565a6e; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(460px, 1fr)); gap: 12px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(460px, 1fr)); gap: 12px; }
 .charts > div { min-width: 0; }
 pre { background: #f3f3f8; padding: 12px; border-radius: 6px; white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print { .charts { grid-template-columns: 1fr 1fr; } h2 { break-after: avoid; }
@@ -91,6 +93,6 @@ def charts(figures: Sequence[tuple[str, go.Figure]]) -> str:
     parts = []
     for title, figure in figures:
         figure.update_layout(template="plotly_white")
-        drawn = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+        drawn = figure.to_html(full_html=False, include_plotlyjs=False, config={**AT_HOME, "responsive": True})
         parts.append(f"<div>{heading(title, 3)}{drawn}</div>")
     return f'<div class="charts">{"".join(parts)}</div>' if parts else ""

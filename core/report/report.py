@@ -39,7 +39,8 @@ def report(runs: Sequence[Run]) -> str:
 
 def _one(run: Run) -> str:
     name = title(run.config(), run.status())
-    body = [heading(name, 1), paragraph(_stamp([run]), quiet=True), *_body(run)]
+    body = [heading(name, 1), paragraph(_stamp([run]), quiet=True), table([{"run": name, **result_row(run)}]),
+            *_body(run)]
     panels = _panels(run)
     return document(name, [*body, _drawn(panels), *_repeat(run)], charts=bool(panels))
 

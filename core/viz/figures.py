@@ -16,6 +16,8 @@ from core.viz.palette import ACCENT, QUIET, STRONG, colour
 from core.viz.series import Bars, Panel
 from core.viz.text import number
 
+# plotly.js puts a button into each plot that sends its data to a server of its makers: nothing leaves this machine.
+AT_HOME = {"displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}
 HEIGHT = 250
 MOST_NAMED = 10     # more curves than this get no legend
 FEW_POINTS = 30     # up to here, points are marked

@@ -14,6 +14,8 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.components.v1 import declare_component
 
+from core.viz.figures import AT_HOME
+
 SCRIPT = Path(__file__).parents[2] / "assets" / "plot.js"
 PLOTLY = Path(plotly.__file__).parent / "package_data"  # holds plotly.min.js
 SAVED_AS = {"SVG": {"format": "svg"}, "PNG": {"format": "png", "scale": 3}}
@@ -50,7 +52,7 @@ def prepared(figure: go.Figure) -> Prepared:
 
 def _config() -> dict[str, Any]:
     """The bar of buttons, with the format in which its camera saves the plot."""
-    return {"displaylogo": False, "displayModeBar": "hover",
+    return {**AT_HOME, "displayModeBar": "hover",
             "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
             "toImageButtonOptions": SAVED_AS[st.session_state.get("plot-format") or "SVG"]}
 

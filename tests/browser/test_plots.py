@@ -53,6 +53,9 @@ def test_a_plot_takes_the_theme_fills_the_screen_and_leads_to_a_run(page, tmp_pa
         colours.append(plot.evaluate("plot => plot._fullLayout.font.color"))
     assert colours == ["#1f2130", "#e7e8f0"]
     plot.hover()
+    buttons = plot.locator(".modebar-btn").evaluate_all("found => found.map(button => button.dataset.title)")
+    assert "Download plot" in buttons
+    assert not [name for name in buttons if re.search("share|cloud|edit", name, re.IGNORECASE)], "data stay here"
     plot.locator("[data-title='Full screen and back']").click()
     page.wait_for_function("() => document.querySelector(':fullscreen.ai-plot')?._fullLayout.height === innerHeight")
     picture(page, "18-plot-full-screen")
