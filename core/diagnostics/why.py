@@ -93,7 +93,7 @@ def sample_rows(report: Report, victim: Report | None) -> list[dict[str, Any]]:
 
 def _ended(report: Report) -> Reason | None:
     status = report.get("status", "")
-    if status in ("iterations", "converged", "exact", ""):
+    if status in ("iterations", "converged", "solved", ""):
         return None
     return Reason("How it ended", SUSPECT if status in ("stopped", "time_limit") else FAILED,
                   str(report.get("status_message", "")), status.replace("_", " "))

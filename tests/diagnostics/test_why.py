@@ -4,6 +4,7 @@ import pytest
 
 from core.diagnostics.why import CLEAR, FAILED, SUSPECT, UNKNOWN, headline, missed, reasons, sample_rows
 from core.runs.config import AttackConfig
+from core.solvers.protocol import Status
 
 CONFIG = AttackConfig(finetune="f", min_lambda=0.1)
 VICTIM = {"samples": 2, "labels": [1, 0], "rank": 1000, "layers": ["layers.0", "layers.1"], "optimizer": "sgd",
@@ -54,6 +55,11 @@ def test_one_thing_wrong_is_named_and_nothing_else(name, expected, victim, repor
     found = verdicts({**REPORT, **report}, victim=VICTIM | victim)
     assert found.pop(name) == expected
     assert set(found.values()) == {CLEAR}
+
+
+def test_only_an_ending_that_falls_short_is_a_reason():
+    named = {status.name for status in Status if "How it ended" in verdicts({**REPORT, "status": status.name.lower()})}
+    assert {status.name for status in Status} - named == {"CONVERGED", "ITERATIONS", "SOLVED"}
 
 
 @pytest.mark.parametrize(("name", "expected", "base", "report"), [
