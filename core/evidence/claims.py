@@ -95,17 +95,26 @@ def _overlap(rows: Sequence[Row]) -> Judgement | None:
 
 
 def _falls_with(axis: str, *, sign: int) -> Callable[[Sequence[Row]], Judgement | None]:
-    """Mean SSIM at the smallest value of `axis` against the largest; `sign` +1: the claim is that it rises."""
+    """Mean SSIM at the smallest value of `axis` against the largest; `sign` +1: the claim is that it rises.
+
+    LoRA and full fine-tuning are judged apart: where a rank limits what comes back, nothing else may show.
+    """
     def judge(rows: Sequence[Row]) -> Judgement | None:
-        usable = [row for row in _done(rows) if row["adaptation"] == "lora" and row["coefficients"] != "known"]
-        values = sorted({row[axis] for row in usable})
-        if len(values) < 2:
+        verdicts, texts = [], []
+        for adaptation, name in (("full", "full fine-tuning"), ("lora", "LoRA")):
+            usable = [row for row in _done(rows) if row["adaptation"] == adaptation and row[axis] is not None
+                      and row["coefficients"] != "known"]
+            values = sorted({row[axis] for row in usable})
+            if len(values) < 2:
+                continue
+            low, high = (fmean(row["mean_ssim"] for row in usable if row[axis] == value)
+                         for value in (values[0], values[-1]))
+            change = sign * (high - low)
+            verdicts.append(HOLDS if change > NOTICEABLE else FAILS if change < -NOTICEABLE else MIXED)
+            texts.append(f"{fixed(low)} at {axis} {values[0]:,} and {fixed(high)} at {values[-1]:,} with {name}")
+        if not verdicts:
             return None
-        low, high = (fmean(row["mean_ssim"] for row in usable if row[axis] == value)
-                     for value in (values[0], values[-1]))
-        change = sign * (high - low)
-        verdict = HOLDS if change > NOTICEABLE else FAILS if change < -NOTICEABLE else MIXED
-        return Judgement(verdict, f"Mean SSIM {fixed(low)} at {axis} {values[0]:,}, {fixed(high)} at {values[-1]:,}.")
+        return Judgement(verdicts[0] if len(set(verdicts)) == 1 else MIXED, f"Mean SSIM {'; '.join(texts)}.")
 
     return judge
 

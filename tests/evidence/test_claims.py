@@ -57,6 +57,10 @@ def test_along_an_axis(key, axis, rises):
     assert verdict(key, up) == (HOLDS if rises else FAILS)
     assert verdict(key, down) == (FAILS if rises else HOLDS)
     assert verdict(key, [row(0.5, **{axis: 1}), row(0.51, **{axis: 64})]) == MIXED
+    if axis == "steps":  # full fine-tuning has no rank
+        full = [one | {"adaptation": "full", "rank": None} for one in up]
+        assert verdict(key, down + full) == MIXED, "one of the two adaptations says otherwise"
+        assert "with full fine-tuning; " in BY_KEY[key].judge(down + full).text
     oracle = [row(0.0, coefficients="known", **{axis: 64})]  # a ceiling says nothing of an attack
     assert verdict(key, up + oracle) == verdict(key, up)
 
