@@ -42,22 +42,33 @@ export default function ({ parentElement, data }) {
     function follow() {
         const words = (field()?.value ?? data.value).trim();
         const number = Number(words.replaceAll(",", "").replace("−", "-"));
-        slider.value = words && Number.isFinite(number) ? placed(number) : 0;
+        // What the slider wrote itself is rounded: it stays where it is, or the arrow keys would get stuck.
+        if (words !== slider.written) slider.value = words && Number.isFinite(number) ? placed(number) : 0;
         show(words);
     }
     function write() {
         const target = field();
         const words = text(value(Number(slider.value)), data, target.type === "number");
         typedInto.call(target, words); // React hears of it by the event alone
+        slider.written = words;
         target.dispatchEvent(new Event("input", { bubbles: true }));
         show(words);
     }
-    const typed = (event) => event.target === field() && event.isTrusted && follow();
+    const row = place.parentElement;
+    function stop() {
+        row.removeEventListener("input", slider.typed);
+        row.removeEventListener("click", slider.typed);
+    }
+    stop(); // called anew at every refresh of the page
+    slider.typed = (event) => {
+        if (event.target === slider || !event.isTrusted) return;
+        if (event.target === field()) slider.written = null;
+        requestAnimationFrame(follow); // the buttons of a number field are not done yet
+    };
+    row.addEventListener("input", slider.typed);
+    row.addEventListener("click", slider.typed);
     slider.oninput = write;
     slider.onchange = () => field().dispatchEvent(new FocusEvent("focusout", { bubbles: true }));
-    const row = place.parentElement;
-    row.addEventListener("input", typed);
-    row.addEventListener("click", typed);
     follow();
-    return () => row.removeEventListener("input", typed);
+    return stop;
 }

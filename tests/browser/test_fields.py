@@ -2,15 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
 
 from playwright.sync_api import expect
 
+from scripts.screenshots import settle
 from tests.browser.test_journey import PAGE_MS, fill, page, picture, sound  # noqa: F401
 from tests.pages import synthetic
 
 
 def test_a_slider_and_its_field_hold_one_value(page, tmp_path):  # noqa: F811
     page.goto("/pretrain")
+    settle(page)
     field = page.get_by_label("Learning rate", exact=True)
     slider = page.get_by_role("slider", name="Learning rate, slider")
     expect(slider).to_have_attribute("aria-valuetext", "0.01")
@@ -40,9 +43,48 @@ def test_a_slider_and_its_field_hold_one_value(page, tmp_path):  # noqa: F811
     sound(page)
 
 
+def test_sliders_outlast_the_refresh_of_a_run_that_goes_on(page, tmp_path):  # noqa: F811
+    run = synthetic.attack(tmp_path / "runs", state="running")
+    run.write_status(replace(run.stored_status(), tunable={"lr_x": 0.05}))
+    page.goto(f"/attack?run={run.id}")
+    settle(page)
+    page.get_by_text("Tune while it runs").click()
+    slider = page.get_by_role("slider", name="Learning rate of images, slider")
+    slider.focus()
+    places = []
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(700)  # a refresh comes every 1.5 s
+        places.append(float(slider.input_value()))
+    assert places == sorted(set(places)), "each press moved it on"
+    field = page.get_by_label("Learning rate of images", exact=True)
+    assert float(field.input_value()) > 0.05
+    fill(page, "Learning rate of images", "0.002")
+    page.wait_for_timeout(2000)
+    expect(field).to_have_value("0.002")
+    assert float(slider.input_value()) < places[0]
+    page.get_by_role("button", name="Change").click()
+    page.wait_for_timeout(1000)
+    (asked,) = (run.path / "requests").glob("*.json")
+    assert "0.002" in asked.read_text()
+    sound(page)
+
+
+def test_the_buttons_of_a_number_move_its_slider(page, tmp_path):  # noqa: F811
+    synthetic.pretrain(tmp_path / "runs")
+    page.goto("/finetune")
+    settle(page)
+    slider = page.get_by_role("slider", name="Samples N (images), slider")
+    expect(slider).to_have_attribute("aria-valuetext", "2")
+    page.get_by_test_id("stNumberInput").filter(has_text="Samples N").get_by_test_id("stNumberInputStepUp").click()
+    expect(slider).to_have_attribute("aria-valuetext", "3")
+    assert float(slider.input_value()) == 2  # of 0 to 511
+
+
 def test_an_empty_field_has_a_pale_slider_and_what_follows_a_knob_follows_its_slider(page, tmp_path):  # noqa: F811
     synthetic.pretrain(tmp_path / "runs")
     page.goto("/finetune")
+    settle(page)
     rank = page.get_by_role("slider", name="Rank r, slider")
     rank.focus()
     page.keyboard.press("Home")
@@ -65,6 +107,7 @@ def test_before_and_after_are_wiped_in_the_browser(page, tmp_path):  # noqa: F81
     for name in names:
         synthetic.attack(tmp_path / "runs", name)
     page.goto(f"/compare?runs={','.join(names)}")
+    settle(page)
     edge = page.get_by_role("slider", name=re.compile("Share shown of reconstruction"))
     edge.scroll_into_view_if_needed()
     over = page.locator(".ai-wipe .ai-over")
