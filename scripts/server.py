@@ -23,7 +23,7 @@ def dashboard(runs: Path, log: Path, *, command: Sequence[str] = STREAMLIT,
               **environment: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """The server's process and address; it and the cluster of its jobs end with the block.
 
-    What it prints goes to `log`. Raises `RuntimeError` with that where it does not answer.
+    With the heaps of `make run`. What it prints goes to `log`. Raises `RuntimeError` with that where it does not answer.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -31,7 +31,8 @@ def dashboard(runs: Path, log: Path, *, command: Sequence[str] = STREAMLIT,
     with log.open("w") as output:
         process = subprocess.Popen([sys.executable, *command, "--server.port", str(port)], cwd=ROOT, stdout=output,
                                    stderr=subprocess.STDOUT, start_new_session=True,
-                                   env={**os.environ, "AFTERIMAGE_RUNS": str(runs), **environment})
+                                   env={**os.environ, "AFTERIMAGE_RUNS": str(runs), "MALLOC_ARENA_MAX": "2",
+                                        **environment})
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_healthy(address, process, log)
