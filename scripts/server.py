@@ -23,7 +23,8 @@ def dashboard(runs: Path, log: Path, *, command: Sequence[str] = STREAMLIT,
               **environment: str) -> Iterator[tuple[subprocess.Popen, str]]:
     """The server's process and address; it and the cluster of its jobs end with the block.
 
-    With the heaps of `make run`. What it prints goes to `log`. Raises `RuntimeError` with that where it does not answer.
+    With the heaps of `make run`. What it prints goes to `log`. Raises `RuntimeError` with that where it does not
+    answer.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
