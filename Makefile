@@ -1,6 +1,5 @@
 # make run   the dashboard on http://127.0.0.1:8501 (PORT=… for another port)
 # make test  every test, in two processes, since browser tests wait a lot (ARGS="-k store" for some)
-# The dashboard serves each window in a thread of its own; glibc would give each its own heap, which grow all day.
 # Both make .venv and install requirements.txt first, when it has changed. PYTHON=… names the interpreter.
 
 PORT ?= 8501
@@ -10,6 +9,7 @@ export PYTHON
 
 .PHONY: run test setup
 
+# The dashboard serves each window in a thread of its own; glibc would give each its own heap, which grow all day.
 run: setup
 	@$(PY) -m core demo || echo "The demo content could not be made; the dashboard starts without it."
 	@echo "Afterimage: http://127.0.0.1:$(PORT) (Ctrl-C ends the dashboard; its jobs go on)"

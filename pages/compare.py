@@ -1,20 +1,18 @@
 """Compare: pictures, scores, curves and config difference of two or more runs of one kind."""
 
-from typing import Any
 
 import streamlit as st
 
 from core.errors import InputError
-from core.runs.config import RunConfig
 from core.runs.directory import Run
-from core.runs.store import RunStore, referred
-from core.viz.compare import config_difference, in_order_of_truth, result_row, scored_images
+from core.runs.store import RunStore
+from core.viz.compare import in_order_of_truth, result_row, scored_images
 from core.viz.panels import compared_panels
 from core.viz.text import counted, fixed, number
-from core.viz.titles import title, unique_titles
+from core.viz.titles import unique_titles
 from pages.components.charts import grid
+from pages.components.differences import differences
 from pages.components.export import report_button
-from pages.components.knobs import knobs, typed
 from pages.components.landscape import landscape
 from pages.components.layout import NAVIGATION, heading, inside_app, linked, open_run, present
 from pages.components.pictures import DIFFERENCE, NEAREST, final_pairs, pairs, strip
@@ -173,21 +171,6 @@ def _found(run: Run) -> list[bytes | None]:
     return in_order_of_truth(pictures(run.file("reconstruction.png")), run.outcome())
 
 
-def difference_rows(names: dict[Run, str]) -> list[dict[str, str]]:
-    configs: list[RunConfig] = [run.config() for run in names]
-    labels = {knob.name: knob.label for knob in knobs(configs[0].kind)}
-    rows = []
-    for field, values in config_difference(configs).items():
-        shown = [_named(run, field, value) for run, value in zip(names, values, strict=True)]
-        rows.append({"knob": labels.get(field, field), **dict(zip(names.values(), shown, strict=True))})
-    return rows
-
-
-def _named(run: Run, field: str, value: Any) -> str:
-    found = referred(run, field) if field in ("base", "finetune") else None
-    return f"{title(found.config())} ({found.id.rsplit('-', 1)[-1]})" if found else typed(value) or "–"
-
-
 def compare() -> None:
     inside_app("compare")
     heading("compare")
@@ -222,7 +205,8 @@ def compare() -> None:
                  hide_index=True, height="content", row_height=IMAGES_HIGH, alt="One row of results for each run",
                  column_config=IMAGES)
     st.subheader("What differs", anchor=False)
-    if rows := difference_rows(names):
+    if found := differences(runs):
+        rows = [{"knob": label, **dict(zip(names.values(), shown, strict=True))} for label, shown in found]
         st.dataframe(rows, hide_index=True, height="content", alt="Knobs in which the runs differ")
     else:
         st.caption("Nothing: the configs are the same.")

@@ -14,6 +14,7 @@ from core.errors import InputError
 if TYPE_CHECKING:  # pages cut grids apart without torch, which takes seconds to import
     from torch import Tensor
 
+PICTURED = 2  # targets in a thumbnail
 LAYOUT = "afterimage-grid"  # PNG text chunk that remembers where the cells are
 
 
@@ -63,7 +64,7 @@ def _tile(sheet: Image.Image, layout: dict[str, Any], index: int) -> Image.Image
                          Image.Resampling.NEAREST)
 
 
-def thumbnail(truth: bytes, found: bytes, assignment: Sequence[int | None], *, most: int = 2) -> bytes:
+def thumbnail(truth: bytes, found: bytes, assignment: Sequence[int | None], *, most: int = PICTURED) -> bytes:
     """PNG of the first targets, each beside what was found of it (black where nothing was), out of two grids.
 
     `assignment` names the found picture of each target.

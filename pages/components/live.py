@@ -11,11 +11,12 @@ from core.runs.directory import Run
 from core.runs.repeat import repeat_command
 from core.runs.status import Status
 from core.runs.store import RunStore, referred
-from core.viz.compare import changed_knobs, config_difference
+from core.viz.compare import changed_knobs
 from core.viz.panels import COMPARED
 from core.viz.text import ago, duration, number
 from core.viz.titles import METHOD_NAMES, title
 from pages.components import actions
+from pages.components.differences import differences
 from pages.components.export import exports
 from pages.components.knobs import knobs, typed
 from pages.components.layout import NAVIGATION, chips, open_run, present
@@ -128,9 +129,7 @@ def _like(run: Run, config: RunConfig) -> None:
         return
     if before.kind != config.kind:
         return
-    labels = {knob.name: knob.label for knob in knobs(config.kind)}
-    changed = [f"{labels.get(name, name)} {typed(values[0]) or '–'} → **{plain(typed(values[1]) or '–')}**"
-               for name, values in config_difference([before, config]).items()]
+    changed = [f"{label} {plain(old)} → **{plain(new)}**" for label, (old, new) in differences([other, run])]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Like *{plain(title(before, other.status()))}*, but "
                     + (", ".join(changed) or "nothing was changed") + ".", width="content")

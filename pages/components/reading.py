@@ -11,12 +11,12 @@ from core.data.kinds import DEFAULT, KINDS
 from core.runs.directory import Run
 from core.runs.store import RunStore, referred
 from core.viz.curves import Curves, Row
-from core.viz.images import row_names, thumbnail, tiles
+from core.viz.images import PICTURED, row_names, thumbnail, tiles
+from core.viz.panels import PANELS
 from core.viz.patterns import read_rows
 
 MOST_FOLLOWED = 32  # runs whose numbers the server keeps
 MOST_AHEAD = 4      # runs in flight whose numbers are read before anybody asks
-DRAWN = ("pretrain", "finetune", "attack")  # as curves; others are shown as a table
 CHUNK = 1 << 22     # bytes of metrics that are parsed at a time
 
 
@@ -83,7 +83,7 @@ def read_ahead(root: Path) -> None:
     """The numbers of the newest runs in flight: seconds for a long one, which its first reader need not wait for."""
     active = [run for run in RunStore(root).list() if run.status().active]
     for run in active[:MOST_AHEAD]:
-        if run.config().kind in DRAWN:
+        if run.config().kind in PANELS:  # others are shown as a table
             curves(run)
 
 
@@ -112,7 +112,7 @@ def thumbnail_of(run: Run) -> bytes | None:
     paths = [run.file("truth.png"), run.file("reconstruction.png")]
     if not assignment or not all(path.exists() for path in paths):
         return None
-    return _thumbnail(*map(str, paths), tuple(path.stat().st_mtime_ns for path in paths), tuple(assignment[:2]))
+    return _thumbnail(*map(str, paths), tuple(path.stat().st_mtime_ns for path in paths), tuple(assignment[:PICTURED]))
 
 
 @st.cache_data(max_entries=4096, show_spinner=False)
