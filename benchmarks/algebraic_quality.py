@@ -5,7 +5,7 @@
 A seed draws the private digits (visible ones) and the adapter's A; nothing is tuned on them. Plain peft adapters
 on layers.0 and layers.1 are attacked through the command line, with the two files and nothing else known. Trains a
 base with the default config where none is named. Scores are means over all N targets; seconds are of the whole command.
-``--json`` writes rows for the forecast (`core.forecast`), keeping rows of other cases; the last line is JSON.
+``--json`` writes rows for the forecast (`core.studies.forecast`), keeping rows of other cases; the last line is JSON.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from core.assessment.matching import match
 from core.cli.launch import run_here
-from core.metrics.matching import match
-from core.runs.config import FinetuneConfig, PretrainConfig
+from core.config.kinds import FinetuneConfig, PretrainConfig
 from core.runs.store import RunStore
 
 CASES: dict[str, dict] = {  # name: knobs of the fine-tuning

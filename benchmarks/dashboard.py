@@ -24,8 +24,8 @@ from typing import Any
 from playwright.sync_api import BrowserContext
 
 from core.cli.launch import run_here
-from core.files import write_json
-from core.runs.config import AttackConfig, FinetuneConfig, PretrainConfig, RunConfig
+from core.config.kinds import AttackConfig, FinetuneConfig, PretrainConfig, RunConfig
+from core.io.files import write_json
 from core.runs.directory import Run
 from core.runs.status import Status, this_process
 from core.runs.store import RunStore

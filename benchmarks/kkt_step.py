@@ -22,16 +22,16 @@ import time
 import torch
 
 from benchmarks.reference import kkt_steps
-from core.candidate import Candidate
-from core.compute import choose
+from core.config.monitor import Silent
+from core.host.compute import choose
 from core.models.mlp import MLP
-from core.monitor import Silent
-from core.objectives.kkt import KKTStationarity
-from core.priors.penalties import Box, MinLambda
-from core.solvers.first_order import Adam
-from core.solvers.initial import Start, draw_start
-from core.solvers.search_space import SearchSpace, pixels, row_space
-from core.solvers.solve import Plan, solve
+from core.reconstruction.candidate import Candidate
+from core.reconstruction.objectives.kkt import KKTStationarity
+from core.reconstruction.priors.penalties import Box, MinLambda
+from core.reconstruction.solvers.first_order import Adam
+from core.reconstruction.solvers.initial import Start, draw_start
+from core.reconstruction.solvers.search_space import SearchSpace, pixels, row_space
+from core.reconstruction.solvers.solve import Plan, solve
 from core.threat.model import ThreatModel
 from core.threat.observation import TrainedWeights
 

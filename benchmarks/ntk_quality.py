@@ -12,11 +12,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from core.jobs import attack, finetune, pretrain
-from core.runs.config import AttackConfig, FinetuneConfig, PretrainConfig, RunConfig
+from core.config.kinds import AttackConfig, FinetuneConfig, PretrainConfig, RunConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
+from core.tasks import attack, finetune, pretrain
 
 CASES: dict[str, tuple[dict, dict]] = {  # name: knobs of the fine-tuning, knobs of the attack
     "n1": ({"samples": 1}, {}),

@@ -17,17 +17,18 @@ from statistics import median
 import torch
 
 from benchmarks.reference import ntk_value
-from core.candidate import Candidate
-from core.compute import choose
+from core.artifacts.factors import Factors
+from core.host.compute import choose
 from core.models.mlp import MLP, tangent_features
-from core.objectives.ntk import NTKStationarity
-from core.priors.penalties import Box
-from core.solvers.first_order import Adam
-from core.solvers.initial import draw_start
-from core.solvers.search_space import row_space
-from core.solvers.solve import Plan, solve
+from core.reconstruction.candidate import Candidate
+from core.reconstruction.objectives.ntk import NTKStationarity
+from core.reconstruction.priors.penalties import Box
+from core.reconstruction.solvers.first_order import Adam
+from core.reconstruction.solvers.initial import draw_start
+from core.reconstruction.solvers.search_space import row_space
+from core.reconstruction.solvers.solve import Plan, solve
 from core.threat.model import ThreatModel
-from core.threat.observation import AdapterDelta, Factors
+from core.threat.observation import AdapterDelta
 
 SAMPLES, RANK, STEPS = 2, 1000, 50
 

@@ -17,10 +17,10 @@ from itertools import pairwise
 
 import torch
 
+from core.config.kinds import PretrainConfig
+from core.config.monitor import Silent
 from core.data.problems import Problem, open_problem
-from core.jobs.pretrain import new_network
-from core.monitor import Silent
-from core.runs.config import PretrainConfig
+from core.tasks.pretrain import new_network
 from core.training.pretrain import PretrainOutcome, pretrain
 
 GD_RATE = 0.01  # Haim et al. 2022

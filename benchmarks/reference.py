@@ -10,9 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.candidate import Candidate
 from core.models.mlp import MLP
-from core.objectives.modified_relu import ModifiedReLU, softened
+from core.reconstruction.candidate import Candidate
+from core.reconstruction.objectives.modified_relu import ModifiedReLU, softened
 from core.threat.observation import AdapterDelta
 
 

@@ -3,13 +3,13 @@
 
 import streamlit as st
 
-from core.errors import InputError
+from core.io.errors import InputError
+from core.io.wording import counted, fixed, number
+from core.plots.compare import in_order_of_truth, result_row, scored_images
+from core.plots.panels import compared_panels
+from core.plots.titles import unique_titles
 from core.runs.directory import Run
 from core.runs.store import RunStore
-from core.viz.compare import in_order_of_truth, result_row, scored_images
-from core.viz.panels import compared_panels
-from core.viz.text import counted, fixed, number
-from core.viz.titles import unique_titles
 from pages.components.charts import grid
 from pages.components.differences import differences
 from pages.components.export import report_button

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from core.errors import InputError
-from core.guided import ROLES, STEPS, Step, config_values
+from core.io.errors import InputError
+from core.io.wording import counted, duration
 from core.runs.directory import Run
 from core.runs.store import RunStore
-from core.viz.text import counted, duration
+from core.studies.guided import ROLES, STEPS, Step, config_values
 from pages.components.actions import launch, stop
 from pages.components.export import report_button
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run, present

@@ -4,15 +4,15 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InputError
-from core.evidence.claims import FAILS, HOLDS, LADDER, MIXED, Claim, Judgement
-from core.experiments.presets import PRESETS
+from core.io.errors import InputError
+from core.io.wording import counted, duration
+from core.plots.experiment_figures import scores_figure
+from core.plots.experiments import score_chart, scored
+from core.plots.variants import HELP, arms_chart, arms_figure
 from core.runs.directory import Run
 from core.runs.store import RunStore
-from core.viz.arms import HELP, arms_chart, arms_figure
-from core.viz.experiment_figures import scores_figure
-from core.viz.experiments import score_chart, scored
-from core.viz.text import counted, duration
+from core.studies.claims import FAILS, HOLDS, LADDER, MIXED, Claim, Judgement
+from core.studies.experiments.presets import PRESETS
 from pages.components.actions import launch
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run, verdict_table
 from pages.components.plot import plot

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.errors import InputError
+from core.io.errors import InputError
+from core.io.wording import clock, counted
 from core.lessons.log import PARTS, TOPICS, Lesson, LessonLog
 from core.lessons.markdown import from_markdown, to_markdown
 from core.runs.store import RunStore
-from core.viz.text import clock, counted
 from pages.components.layout import heading, inside_app, linked, open_run
 from pages.components.runs import caption, plain
 

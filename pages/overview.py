@@ -4,11 +4,11 @@ from html import escape
 
 import streamlit as st
 
+from core.io.wording import counted
+from core.plots.titles import title
 from core.runs.directory import Run
 from core.runs.notes import listed_notes
 from core.runs.store import RunStore
-from core.viz.text import counted
-from core.viz.titles import title
 from pages.components.layout import NAVIGATION, heading, inside_app, open_run, paged
 from pages.components.runs import badge, card, fraction, own, plain, progress_text
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.jobs import embedded
+from core.execution import embedded
 
 ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0

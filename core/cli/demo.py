@@ -6,8 +6,8 @@ Ordinary runs under fixed ids, made by the same engines; nothing in them is prep
 import time
 
 from core.cli.launch import run_here
-from core.errors import InputError
-from core.runs.config import AttackConfig, FinetuneConfig, PretrainConfig, RunConfig
+from core.config.kinds import AttackConfig, FinetuneConfig, PretrainConfig, RunConfig
+from core.io.errors import InputError
 from core.runs.directory import Run
 from core.runs.store import RunStore
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from core.cli.options import add_knobs, build_config, parse_value, read_config, split_assignment
 from core.cli.progress import progress_bar
-from core.errors import InputError
-from core.experiments.presets import OWN
-from core.runs.config import KINDS, AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig, parse_config
+from core.config.kinds import KINDS, AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig, parse_config
+from core.io.errors import InputError
 from core.runs.directory import Run, create
 from core.runs.store import RunStore
+from core.studies.experiments.presets import OWN
 
 LEFT_BY_BAD_INPUT = ("config.json", "status.json", "environment.json", "log.txt", ".lock")
 MOST_SWEEP_RUNS = 1000
@@ -68,7 +68,7 @@ def launch(model: type[RunConfig], args: argparse.Namespace) -> int:
 def run_here(run: Run) -> int:
     """Execute a pending run in this process with a progress bar; returns the exit code."""
     with progress_bar(run):
-        from core.jobs.execute import execute  # imports torch, which takes seconds: the bar is there before
+        from core.tasks.execute import execute  # imports torch, which takes seconds: the bar is there before
         return execute(run)
 
 
@@ -151,14 +151,14 @@ def sweep(args: argparse.Namespace) -> int:
                for values in itertools.product(*axes.values())]
     varied = [name for name, values in axes.items() if len(values) > 1]
     if not args.dry_run:
-        from core.jobs import cluster
+        from core.execution import queue
     for config in configs:
         facts = " ".join(f"{name}={getattr(config, name)}" for name in varied)
         if args.dry_run:
             print(facts)
             continue
         run = RunStore().create(config)
-        cluster.submit(run)
+        queue.submit(run)
         print(f"{run.id}  {facts}")
     print(f"{len(configs)} runs {'would be queued' if args.dry_run else 'queued; `python -m core list` shows them'}.",
           file=sys.stderr)

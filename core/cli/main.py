@@ -6,7 +6,7 @@ import sys
 from typing import Any, NoReturn
 
 from core.cli import launch, manage, score
-from core.errors import InputError
+from core.io.errors import InputError
 
 
 class Parser(argparse.ArgumentParser):

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from core.cli.launch import find_run
 from core.cli.options import parse_value, split_assignment
-from core.errors import InputError
-from core.files import write_atomic
-from core.runs.config import KINDS
+from core.config.kinds import KINDS
+from core.io.errors import InputError
+from core.io.files import write_atomic
 from core.runs.directory import Run
 from core.runs.store import RunStore
 from core.runs.tuning import request
@@ -136,7 +136,7 @@ def export(args: argparse.Namespace) -> int:
 
 def report(args: argparse.Namespace) -> int:
     """Needs nothing to be opened but a browser."""
-    from core.report.report import report as written  # plotly is imported here alone
+    from core.report.build import report as written  # plotly is imported here alone
 
     target = _new_file("out", args.out)
     text = written([find_run(name) for name in args.runs])
@@ -180,8 +180,8 @@ def _children(run: Run) -> list[str]:
 
 
 def cluster(args: argparse.Namespace) -> int:
-    from core.jobs import embedded
-    from core.jobs.ticket import waiting
+    from core.execution import embedded
+    from core.execution.queue_entry import waiting
 
     root = RunStore().root
     if args.action == "stop":

@@ -9,8 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from core.errors import InputError
-from core.runs.config import RunConfig, parse_config
+from core.config.kinds import RunConfig, parse_config
+from core.io.errors import InputError
 
 PREFIX = "knob:"  # keeps the options of knobs apart from --config, --set and --out
 # Documented names that are shorter than the knob's own.

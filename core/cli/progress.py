@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from core.errors import InputError
+from core.io.errors import InputError
 from core.runs.directory import Run
 
 REFRESH_SECONDS = 0.5

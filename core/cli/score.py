@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError
-from core.files import finite, write_json
+from core.io.errors import InputError
+from core.io.files import finite, write_json
 
 CENTRED_BELOW, CENTRED_SHARE = -0.05, 0.01  # mean-subtracted images have many pixels below 0, images in [0, 1] few
 
@@ -34,10 +34,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def run_score(args: argparse.Namespace) -> int:
     import torch  # seconds: other commands go without
 
+    from core.artifacts.checkpoint import load_checkpoint
+    from core.artifacts.tensor_files import read_tensor
+    from core.assessment.training_score import score_against, training_truth
     from core.data.problems import problem_of
-    from core.jobs.training_score import score_against, training_truth
-    from core.models.checkpoint import load_checkpoint
-    from core.models.tensor_files import read_tensor
 
     path = Path(args.images).expanduser()
     if not path.is_file():

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from core.data.samples import Samples, data_root, fetch
-from core.errors import InputError
+from core.io.errors import InputError
 
 ADDRESS = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 FOLDER = Path("cifar-10-batches-py")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from core.data.samples import Samples, data_root, fetch
-from core.errors import InputError
+from core.io.errors import InputError
 
 # Where torchvision looks first.
 ADDRESS = "https://ossci-datasets.s3.amazonaws.com/mnist/train-labels-idx1-ubyte.gz"

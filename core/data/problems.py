@@ -11,14 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.data.catalogue import DEFAULT, KINDS, Kind
 from core.data.cifar import load_cifar
 from core.data.digits import load_digits
 from core.data.faces import load_faces
-from core.data.kinds import DEFAULT, KINDS, Kind
 from core.data.plane import draw_points
 from core.data.samples import Samples
-from core.errors import InputError
-from core.models.conv import Network
+from core.io.errors import InputError
 
 ANIMALS = (2, 3, 4, 5, 6, 7)  # classes of CIFAR-10; the others are vehicles
 
@@ -27,7 +26,7 @@ ANIMALS = (2, 3, 4, 5, 6, 7)  # classes of CIFAR-10; the others are vehicles
 class Problem:
     """A data set and the labels of its samples. Indices are rows of `data.images`."""
 
-    name: str        # as in `core.data.kinds`
+    name: str        # as in `core.data.catalogue`
     data: Samples
     labels: Tensor   # [M] int64, a row of `kind.classes`
 
@@ -62,8 +61,8 @@ class Problem:
 
         `pool`: draw from these hold-out indices only. `generator`: a random draw; without one, the first in order.
         """
-        return self._drawn(samples, self.holdout(trained) if pool is None else self.check_holdout(pool, trained=trained),
-                           generator)
+        unseen = self.holdout(trained) if pool is None else self.check_holdout(pool, trained=trained)
+        return self._drawn(samples, unseen, generator)
 
     def select_trained(self, samples: int, *, trained: Sequence[int] | Tensor, generator: torch.Generator) -> Tensor:
         """As `select_holdout`, of the samples that the base was trained on."""
@@ -93,8 +92,8 @@ class Problem:
         if overlap:
             raise InputError(
                 f"indices: the base was pretrained on {_listed(overlap)}; it fits them so well that their loss "
-                "coefficients are near 1e-18 and fine-tuning on them hardly moves a weight: choose hold-out samples, or "
-                "set selection to trained to see that for yourself.")
+                "coefficients are near 1e-18 and fine-tuning on them hardly moves a weight: choose hold-out samples, "
+                "or set selection to trained to see that for yourself.")
         return wanted
 
     def _within(self, indices: Sequence[int] | Tensor, what: str) -> Tensor:
@@ -144,20 +143,6 @@ def problem_of(facts: Mapping[str, Any], *, source: str = "auto") -> Problem:
                          f"{', '.join(KINDS)}.")
     drawn = {key: value for key, value in facts.get("config", {}).items() if key in ("seed", "samples_per_class")}
     return open_problem(name, source=facts.get("data_source", source), **drawn)
-
-
-def accuracy(network: Network, images: Tensor, labels: Tensor, *, batch_size: int = 2000) -> float:
-    """Share of `images` [M, C, H, W] in [0, 1] whose logit has the sign of its label {0, 1}, or whose largest output
-    is that of its label 0 … C-1; NaN for none.
-
-    The images may be on the CPU and of any precision: a batch at a time goes to where the network is.
-    """
-    place = next(network.parameters())
-    with torch.no_grad():
-        logits = torch.cat([network(part.to(place.dtype).to(place.device)).cpu()
-                            for part in images.split(batch_size)])
-    found = (logits > 0).long() if logits.ndim == 1 else logits.argmax(1)
-    return (found == labels.cpu()).double().mean().item()
 
 
 def _listed(indices: list[int], most: int = 8) -> str:

@@ -21,7 +21,7 @@ class Samples:
 
     images: Tensor     # [M, C, H, W] float32 in [0, 1]
     targets: Tensor    # [M] int64, the data set's own classes: 0 to 9 for digits
-    source: str        # as `core.data.kinds` names it
+    source: str        # as `core.data.catalogue` names it
     description: str   # for people
 
     def __len__(self) -> int:

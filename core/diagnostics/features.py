@@ -28,7 +28,7 @@ def feature_cosines(network: MLP, before: TangentFeatures, after: TangentFeature
     """Cosine in [-1, 1] of each sample's full tangent features at two weights: [N].
 
     1 means that the features have not turned; the neural tangent kernel regime is usually taken to
-    need more than `core.thresholds.STABLE_COSINE`. NaN for a sample whose feature is zero (every path to the
+    need more than `core.config.thresholds.STABLE_COSINE`. NaN for a sample whose feature is zero (every path to the
     logit closed).
     """
     norms = feature_products(network, before, before).sqrt() * feature_products(network, after, after).sqrt()

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.artifacts.factors import Factors
 from core.diagnostics.coefficients import coefficient_drift, loss_coefficients
 from core.diagnostics.features import feature_cosines
 from core.diagnostics.flips import KinkDistance, flip_fractions, flipped, kink_distances
 from core.models.mlp import MLP, TangentFeatures, layer_names, tangent_features
-from core.threat.observation import Factors
 
 
 @dataclass(frozen=True)

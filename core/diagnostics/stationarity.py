@@ -20,9 +20,8 @@ from torch import Tensor
 
 from core.diagnostics.jacobian import jacobian_products
 from core.models.conv import Network
+from core.models.margin import hard_margin, signs
 from core.models.mlp import MLP, TangentFeatures, tangent_features
-from core.objectives.margin import hard_margin
-from core.training.losses import signs
 
 _ACTIVE = 1e-6   # a multiplier below this share of the largest counts as zero
 _TOLERANCE = 1e-10

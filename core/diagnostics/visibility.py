@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.config.thresholds import ROUNDING_FLOOR, VISIBLE_WITHIN
 from core.diagnostics.coefficients import loss_coefficients
 from core.models.mlp import MLP
-from core.thresholds import ROUNDING_FLOOR, VISIBLE_WITHIN
 
 # The rounding floor inside whole weights, in units of eps |theta| / |change|: measured likewise on full fine-tuning,
 # first layer, at relative changes of 0.4 and 0.04 percent, where 1 % of the signs are wrong.

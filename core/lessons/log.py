@@ -13,8 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from core.errors import InputError
-from core.files import write_json
+from core.io.errors import InputError
+from core.io.files import write_json
 
 FILE = "lessons.json"
 LOCK_SECONDS = 10.0

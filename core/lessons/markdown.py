@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from core.errors import InputError
+from core.io.errors import InputError
 from core.lessons.log import PARTS, TOPICS, Lesson
 
 TIME = "%Y-%m-%d %H:%M"

@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from core.viz.figures import AT_HOME
+from core.plots.figures import AT_HOME
 
 STYLE = """
 :root { color-scheme: light; }

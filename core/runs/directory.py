@@ -6,27 +6,25 @@
     changes.json        knobs that were changed while it ran, with the steps; replaced atomically
     requests/           changes that people ask for (see core.runs.tuning)
     snapshots/          STEP.png and STEP.safetensors: images as they form
-    gates.safetensors   which neurons switched lately (see core.monitor); replaced atomically
+    gates.safetensors   which neurons switched lately (see core.config.monitor); replaced atomically
     checkpoint.safetensors   optimiser state to resume from (metadata: JSON)
     result.safetensors  the outcome
     report.json         the outcome in numbers and words
     environment.json    versions, device, host
     log.txt             lines for people, and what the process printed
-    job.json            there while a job for this run is queued or running (see core.jobs.cluster)
+    job.json            there while a job for this run is queued or running (see core.execution.queue)
     STOP                its presence asks the process to stop
     .lock               held by the one process that may change the files above
 """
 
 import errno
 import json
-import os
 import secrets
-import socket
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,10 +35,10 @@ try:
 except ImportError:  # a machine that only executes runs may lack it
     from json import loads
 
-from core.change import Change
-from core.errors import InputError
-from core.files import write_json
-from core.runs.config import RunConfig, parse_config
+from core.config.kinds import RunConfig, parse_config
+from core.config.knob_change import Change
+from core.io.errors import InputError
+from core.io.files import write_json
 from core.runs.status import Status, parse_status, process_alive
 
 LOCK_SECONDS = 2.0    # others hold a run's lock for moments only, unless they execute it

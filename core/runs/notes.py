@@ -3,8 +3,8 @@
 import json
 from dataclasses import asdict, dataclass
 
-from core.errors import InputError
-from core.files import write_json
+from core.io.errors import InputError
+from core.io.files import write_json
 from core.runs.directory import Run
 
 FILE = "notes.json"

@@ -16,14 +16,14 @@ import torch
 from filelock import Timeout
 from safetensors import SafetensorError, safe_open
 
-from core.change import Change
-from core.errors import InputError
-from core.files import finite, remove_leftovers, write_atomic, write_tensors
-from core.machine import Meter
+from core.config.knob_change import Change
+from core.host.hardware import Meter
+from core.io.errors import InputError
+from core.io.files import finite, remove_leftovers, write_atomic, write_tensors
+from core.io.images import grid_png
 from core.runs.directory import LOCK_SECONDS, Run
 from core.runs.status import this_process
 from core.runs.tuning import Inbox
-from core.viz.images import grid_png
 
 HEARTBEAT_SECONDS = 1.0
 MOST_RESTART_IMAGES = 160  # of one snapshot: all restarts together
@@ -31,7 +31,7 @@ MOST_GATE_ROWS = 40        # samples: as many as a picture of gates shows
 
 
 class Recorder:
-    """Context manager and `core.monitor.Monitor`: holds the lock, beats, records, ends the run.
+    """Context manager and `core.config.monitor.Monitor`: holds the lock, beats, records, ends the run.
 
     Leaving the context sets the final state: *done*, *stopped* (somebody asked), *interrupted* (see
     `ask_to_stop`), or *failed* with one sentence (`InputError`) or the exception's last line; the

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import InputError
-from core.machine import process_started, still_runs
+from core.host.hardware import process_started, still_runs
+from core.io.errors import InputError
 
 STATES = ("pending", "running", "stopping", "stopped", "failed", "interrupted", "done")
 ACTIVE = ("pending", "running", "stopping")
@@ -19,9 +19,9 @@ _heartbeats: dict[tuple[Any, ...], tuple[float, float]] = {}  # of processes els
 @dataclass(frozen=True)
 class Status:
     """A run's state. Times are Unix seconds; `seconds` is computing time over all attempts. `tunable` holds the
-    knobs that may be changed now, with their present values. `load` is what `core.machine.Meter` read last.
+    knobs that may be changed now, with their present values. `load` is what `core.host.hardware.Meter` read last.
 
-    `pid`, `process_started` (see `core.machine.process_started`) and `host` name the process that runs it.
+    `pid`, `process_started` (see `core.host.hardware.process_started`) and `host` name the process that runs it.
     """
 
     state: str = "pending"

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.errors import InputError
-from core.runs.config import RunConfig
+from core.config.kinds import RunConfig
+from core.io.errors import InputError
 from core.runs.directory import Run, create
 
 

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from core.change import Change
-from core.errors import InputError
-from core.files import write_json
+from core.config.knob_change import Change
+from core.config.tunable import check_value
+from core.io.errors import InputError
+from core.io.files import write_json
 from core.runs.directory import Run
-from core.runs.tunable import check_value
 
 POLL_SECONDS = 0.2
 

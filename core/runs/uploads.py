@@ -4,8 +4,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.errors import InputError
-from core.files import write_atomic
+from core.io.errors import InputError
+from core.io.files import write_atomic
 
 FOLDER = ".uploads"  # hidden: no run is in it
 

@@ -5,8 +5,9 @@ import copy
 import torch
 from torch import Tensor
 
+from core.artifacts.factors import Factors
 from core.models.mlp import MLP
-from core.threat.observation import AdapterDelta, Factors, Observation, TrainedWeights, WeightDelta
+from core.threat.observation import AdapterDelta, Observation, TrainedWeights, WeightDelta
 
 
 def compose(base: MLP, layers: dict[str, Factors]) -> MLP:

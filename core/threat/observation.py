@@ -5,17 +5,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from core.artifacts.factors import Factors
 from core.models.mlp import MLP
 from core.threat.model import ThreatModel
-
-
-@dataclass(frozen=True)
-class Factors:
-    """One layer's LoRA factors: the update is scaling * B @ A; kept factored, never multiplied out."""
-
-    A: Tensor        # [r, n_in]
-    B: Tensor        # [n_out, r]
-    scaling: float   # alpha / r (or alpha / sqrt(r) for rsLoRA)
 
 
 @dataclass(frozen=True)

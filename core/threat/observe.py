@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.data.kinds import DEFAULT
-from core.errors import InputError
+from core.artifacts.factors import Factors
+from core.data.catalogue import DEFAULT
+from core.io.errors import InputError
 from core.models.mlp import MLP
-from core.threat.delta import weight_delta
 from core.threat.model import ThreatModel
-from core.threat.observation import AdapterDelta, Factors, WeightDelta
+from core.threat.observation import AdapterDelta, WeightDelta
+from core.threat.update import weight_delta
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Victim:
     learning_rate: float
     steps: int
     tuned: MLP | None = None   # after full fine-tuning, the network itself
-    problem: str = DEFAULT     # what its labels mean: a name of `core.data.kinds`
+    problem: str = DEFAULT     # what its labels mean: a name of `core.data.catalogue`
 
 
 def observe(victim: Victim, level: str) -> AdapterDelta | WeightDelta:

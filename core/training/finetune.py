@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.compute import choose
+from core.artifacts.factors import Factors
+from core.config.kinds import FinetuneConfig
+from core.config.monitor import Monitor, Silent
 from core.diagnostics.coefficients import loss_coefficients
 from core.diagnostics.probe import Measurement, Probe
-from core.errors import InputError
+from core.host.compute import choose
+from core.io.errors import InputError
 from core.models.mlp import MLP, layer_names
-from core.monitor import Monitor, Silent
-from core.runs.config import FinetuneConfig
-from core.threat.observation import Factors
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -5,7 +5,7 @@ cross-entropy with logits. In float32 L is 0 for margins beyond about 100, and i
 log L and d log L / d m_i stay ordinary numbers for any margin: with u = exp(-m),
 log softplus(-m) = log log(1 + u) = -m - u/2 + 5 u^2 / 24 + O(u^3).
 
-Of C classes, with logits f in R^C, the same holds for the soft margins of `core.objectives.margin`,
+Of C classes, with logits f in R^C, the same holds for the soft margins of `core.models.margin`,
 m_i = f_y - log sum_{j != y} exp f_j: the cross-entropy is mean_i log(1 + exp(-m_i)).
 """
 
@@ -17,14 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from core.objectives.margin import hard_margin, soft_direction, soft_margin
+from core.models.margin import hard_margin, signs, soft_direction, soft_margin
 
 _SERIES_FROM = 12.0  # the dropped term, u^3 / 8 < 1e-16, is below float64 rounding
-
-
-def signs(labels: Tensor) -> Tensor:
-    """Labels [...] in {0, 1} to y in {-1, +1}, int64."""
-    return 2 * labels.long() - 1
 
 
 @dataclass(frozen=True)

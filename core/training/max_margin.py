@@ -32,9 +32,9 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
-from core.errors import InputError
+from core.config.monitor import Monitor
+from core.io.errors import InputError
 from core.models.conv import Network
-from core.monitor import Monitor
 from core.training.full_batch import norm
 from core.training.losses import Scores, log_loss_pull, log_mean_loss
 from core.training.trainer import GROW, SHRINK, DivergedError, Trainer

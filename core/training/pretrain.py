@@ -18,11 +18,11 @@ from typing import Literal
 
 from torch import Tensor
 
+from core.config.monitor import Monitor, Silent
 from core.diagnostics.decay import Decay
 from core.diagnostics.stationarity import Stationarity
-from core.errors import InputError
+from core.io.errors import InputError
 from core.models.conv import Network
-from core.monitor import Monitor, Silent
 from core.training.max_margin import MaxMargin
 from core.training.trainer import Trainer
 

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.config.monitor import Monitor
 from core.diagnostics.decay import Decay, decay
 from core.diagnostics.stationarity import Stationarity, stationarity
-from core.errors import InputError
+from core.io.errors import InputError
 from core.models.conv import Network
 from core.models.mlp import MLP
-from core.monitor import Monitor
 from core.training.autograd_batch import AutogradBatch
 from core.training.full_batch import FullBatch, norm
 from core.training.losses import log_loss_pull

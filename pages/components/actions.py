@@ -5,13 +5,13 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InputError
-from core.jobs.ticket import waiting
-from core.runs.config import parse_config
+from core.config.kinds import parse_config
+from core.execution.queue_entry import waiting
+from core.io.errors import InputError
 from core.runs.directory import Run
 from core.runs.store import RunStore
 
-# The scheduler behind `core.jobs.cluster` is imported on the first action, not with every page.
+# The scheduler behind `core.execution.queue` is imported on the first action, not with every page.
 
 
 @st.cache_resource(show_spinner=False)
@@ -22,10 +22,10 @@ def recover(root: str) -> str:
     """
     if not waiting(Path(root)):
         return ""
-    from core.jobs import cluster
+    from core.execution import queue
 
     try:
-        cluster.recover(Path(root))
+        queue.recover(Path(root))
     except InputError as error:
         return str(error)
     return ""
@@ -33,25 +33,25 @@ def recover(root: str) -> str:
 
 def launch(values: dict[str, Any]) -> Run:
     """Validate, create, submit. Raises `InputError`; a run that could not be placed stays visible as pending."""
-    from core.jobs import cluster
+    from core.execution import queue
 
     run = RunStore().create(parse_config(values))
-    cluster.submit(run)
+    queue.submit(run)
     return run
 
 
 def stop(run: Run) -> None:
     """Button callback."""
-    from core.jobs import cluster
+    from core.execution import queue
 
-    _report(cluster.stop, run)
+    _report(queue.stop, run)
 
 
 def resume(run: Run) -> None:
     """Button callback."""
-    from core.jobs import cluster
+    from core.execution import queue
 
-    _report(cluster.resume, run)
+    _report(queue.resume, run)
 
 
 def _report(action: Any, run: Run) -> None:

@@ -4,13 +4,13 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.kinds import label_name
+from core.data.catalogue import label_name
+from core.io.wording import counted, percent
+from core.plots.coefficients import coefficient_chart
+from core.plots.patterns import differing_gates, flipped_neurons, separated_patterns, switching_neurons
+from core.plots.spectrum import spectrum_chart
+from core.plots.titles import METHOD_NAMES
 from core.runs.directory import Run
-from core.viz.coefficients import coefficient_chart
-from core.viz.patterns import differing_gates, flipped_neurons, separated_patterns, switching_neurons
-from core.viz.spectrum import spectrum_chart
-from core.viz.text import counted, percent
-from core.viz.titles import METHOD_NAMES
 from pages.components.charts import chart
 from pages.components.layout import chips
 from pages.components.reading import gate_rows

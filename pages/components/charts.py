@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.viz.anatomy_figures import coefficient_figure, gate_figure, spectrum_figure
-from core.viz.coefficients import Coefficients
-from core.viz.distribution import Distribution
-from core.viz.figures import bar_figure, distribution_figure, line_figure
-from core.viz.patterns import GatePicture
-from core.viz.plane import Plane
-from core.viz.plane_figure import plane_figure
-from core.viz.series import Bars, Panel
-from core.viz.spectrum import Spectrum
+from core.diagnostics.plane import Plane
+from core.plots.anatomy_figures import coefficient_figure, gate_figure, spectrum_figure
+from core.plots.coefficients import Coefficients
+from core.plots.distribution import Distribution
+from core.plots.figures import bar_figure, distribution_figure, line_figure
+from core.plots.patterns import GatePicture
+from core.plots.plane_figure import plane_figure
+from core.plots.series import Bars, Panel
+from core.plots.spectrum import Spectrum
 from pages.components.plot import Prepared, plot, prepared
 
 MOST_KEPT = 200  # figures, a few dozen kB each

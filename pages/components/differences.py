@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from core.plots.compare import config_difference
+from core.plots.titles import title
 from core.runs.directory import Run
 from core.runs.store import referred
-from core.viz.compare import config_difference
-from core.viz.titles import title
 from pages.components.knobs import knobs, typed
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InputError
-from core.experiments.arms import OWN_DIGITS
-from core.experiments.grid import count_runs, expand, grid_values
-from core.experiments.presets import OWN, PRESETS
-from core.runs.config import ExperimentConfig, parse_config
-from core.viz.text import counted
+from core.config.kinds import ExperimentConfig, parse_config
+from core.io.errors import InputError
+from core.io.wording import counted
+from core.studies.experiments.grid import count_runs, expand, grid_values
+from core.studies.experiments.presets import OWN, PRESETS
+from core.studies.experiments.variants import OWN_DIGITS
 from pages.components.form import live_knobs
 from pages.components.knobs import typed
 from pages.components.references import Choice, choose_base

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
+from core.io.csv_text import csv_text
 from core.runs.directory import Run
-from core.viz.csv_text import csv_text
 from pages.components.plot import SAVED_AS
 
 TENSORS = {"reconstruction.safetensors": "Reconstruction", "result.safetensors": "All tensors"}
@@ -22,7 +22,7 @@ def report_button(runs: Sequence[Run], *, key: str) -> None:
 
 def _report(runs: Sequence[Run]) -> Callable[[], str]:
     def write() -> str:
-        from core.report.report import report  # the plots of a report are imported with the first one
+        from core.report.build import report  # the plots of a report are imported with the first one
 
         return report(runs)
 

@@ -5,16 +5,16 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InputError
-from core.forecast.expected import Expected
-from core.forecast.forecast import CLAIMS, METHODS, NO_RESULT, Forecast, forecast
-from core.forecast.records import from_runs, shipped
-from core.forecast.setting import Setting, base_widths, finished, made_elsewhere, planned
-from core.runs.config import FinetuneConfig, parse_config
+from core.config.kinds import FinetuneConfig, parse_config
+from core.io.errors import InputError
+from core.io.wording import fixed
+from core.plots.titles import METHOD_NAMES
 from core.runs.directory import Run
 from core.runs.store import RunStore
-from core.viz.text import fixed
-from core.viz.titles import METHOD_NAMES
+from core.studies.forecast.expected import Expected
+from core.studies.forecast.forecast import CLAIMS, METHODS, NO_RESULT, Forecast, forecast
+from core.studies.forecast.records import from_runs, shipped
+from core.studies.forecast.setting import Setting, base_widths, finished, made_elsewhere, planned
 from pages.components.form import live_knobs
 from pages.components.knobs import foreign_knobs
 from pages.components.layout import bullets

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InputError
+from core.io.errors import InputError
 from core.runs.directory import Run
 from pages.components.actions import launch
 from pages.components.knobs import CHOICES, EMPTY, EMPTY_IN_GRID, Knob, knobs, parse, typed

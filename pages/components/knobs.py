@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from core.errors import InputError
-from core.runs.config import KINDS
+from core.config.kinds import KINDS
+from core.io.errors import InputError
 
 # Names that read badly when only their underscores are replaced.
 LABELS = {

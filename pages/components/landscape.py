@@ -4,10 +4,10 @@ from typing import Any
 
 import streamlit as st
 
+from core.io.wording import counted
+from core.plots.landscape import AXES, SCORES, landscape_row, parallel, scatter
 from core.runs.directory import Run
 from core.runs.store import RunStore
-from core.viz.landscape import AXES, SCORES, landscape_row, parallel, scatter
-from core.viz.text import counted
 from pages.components.layout import NAVIGATION, linked
 from pages.components.plot import plot
 from pages.components.runs import IMAGES_HIGH, IMAGES_WIDE, thumbnail_uri

@@ -4,17 +4,17 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.data.kinds import KINDS
-from core.errors import InputError
-from core.runs.config import RunConfig
+from core.config.kinds import RunConfig
+from core.data.catalogue import KINDS
+from core.io.errors import InputError
+from core.io.wording import ago, duration, number
+from core.plots.compare import changed_knobs
+from core.plots.panels import COMPARED
+from core.plots.titles import METHOD_NAMES, title
 from core.runs.directory import Run
 from core.runs.repeat import repeat_command
 from core.runs.status import Status
 from core.runs.store import RunStore, referred
-from core.viz.compare import changed_knobs
-from core.viz.panels import COMPARED
-from core.viz.text import ago, duration, number
-from core.viz.titles import METHOD_NAMES, title
 from pages.components import actions
 from pages.components.differences import differences
 from pages.components.export import exports

@@ -5,14 +5,14 @@ from typing import Any
 
 import streamlit as st
 
-from core.runs.config import AttackConfig
+from core.config.kinds import AttackConfig
+from core.io.wording import counted, fixed, number
+from core.plots.curves import Curves
+from core.plots.distribution import Distribution, multipliers
+from core.plots.panels import attack_panels, cosine_panel, flips_panel, marked
 from core.runs.directory import Run
 from core.runs.status import Status
 from core.runs.store import referred
-from core.viz.curves import Curves
-from core.viz.distribution import Distribution, multipliers
-from core.viz.panels import attack_panels, cosine_panel, flips_panel, marked
-from core.viz.text import counted, fixed, number
 from pages.components.anatomy import attack_anatomy, switching
 from pages.components.charts import chart, grid
 from pages.components.layout import limits

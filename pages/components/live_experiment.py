@@ -4,17 +4,17 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InputError
-from core.experiments.presets import PRESETS
-from core.experiments.table import to_csv
-from core.runs.config import ExperimentConfig
+from core.config.kinds import ExperimentConfig
+from core.io.errors import InputError
+from core.io.wording import fixed, number
+from core.plots.experiment_figures import reasons_figure, scores_figure
+from core.plots.experiments import point_name, reason_charts, score_chart, scored
+from core.plots.variants import HELP, arm_name, arms_chart, arms_figure
 from core.runs.directory import Run
 from core.runs.status import Status
 from core.runs.store import RunStore
-from core.viz.arms import HELP, arm_name, arms_chart, arms_figure
-from core.viz.experiment_figures import reasons_figure, scores_figure
-from core.viz.experiments import point_name, reason_charts, score_chart, scored
-from core.viz.text import fixed, number
+from core.studies.experiments.presets import PRESETS
+from core.studies.experiments.table import to_csv
 from pages.components.layout import limits, open_run
 from pages.components.plot import plot
 from pages.components.reading import table_rows

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from core.runs.config import RunConfig
+from core.config.kinds import RunConfig
+from core.io.wording import fixed, number, percent
+from core.plots.figures import MOST_PICTURED
+from core.plots.panels import finetune_panels, visibility_bars
 from core.runs.directory import Run
 from core.runs.status import Status
-from core.viz.figures import MOST_PICTURED
-from core.viz.panels import finetune_panels, visibility_bars
-from core.viz.text import fixed, number, percent
 from pages.components.anatomy import flipped_anatomy
 from pages.components.charts import chart, grid
 from pages.components.forecast import finished_forecast

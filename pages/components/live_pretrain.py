@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from core.runs.config import RunConfig
+from core.config.kinds import RunConfig
+from core.io.wording import number, percent
+from core.plots.panels import pretrain_panels
 from core.runs.directory import Run
 from core.runs.status import Status
-from core.viz.panels import pretrain_panels
-from core.viz.text import number, percent
 from pages.components.charts import grid
 from pages.components.plane import trained_plane
 from pages.components.reading import curves

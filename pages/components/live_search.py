@@ -4,15 +4,15 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InputError
-from core.runs.config import SearchConfig
+from core.config.kinds import SearchConfig
+from core.io.errors import InputError
+from core.io.wording import counted, fixed, number
+from core.plots.search import importance, marks, parallel, score_title
+from core.plots.search_figures import importance_figure, marks_figure, parallel_figure
 from core.runs.directory import Run
 from core.runs.status import Status
 from core.runs.store import RunStore
-from core.search.outcome import best, counts
-from core.viz.search import importance, marks, parallel, score_title
-from core.viz.search_figures import importance_figure, marks_figure, parallel_figure
-from core.viz.text import counted, fixed, number
+from core.studies.search.trials import best, counts
 from pages.components.knobs import knobs
 from pages.components.layout import NAVIGATION, limits, open_run
 from pages.components.pictures import final_pairs

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.errors import InputError
+from core.io.errors import InputError
 from core.runs.directory import Run
 from core.runs.notes import Notes, parse_tags, read_notes, write_notes
 

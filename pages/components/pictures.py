@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
+from core.io.images import difference
+from core.io.wording import fixed
+from core.plots.compare import in_order_of_truth, scored_images
 from core.runs.directory import Run
-from core.viz.compare import in_order_of_truth, scored_images
-from core.viz.images import difference
-from core.viz.text import fixed
 from pages.components.reading import pictures
 
 MANY = 40           # figures

@@ -7,9 +7,9 @@ from typing import Any
 import streamlit as st
 from safetensors.numpy import load_file
 
-from core.data.kinds import KINDS
+from core.data.catalogue import KINDS
+from core.diagnostics.plane import Points, plane, points
 from core.runs.directory import Run
-from core.viz.plane import Points, plane, points
 from pages.components.charts import chart
 
 CLASSES = KINDS["toy-2d"].classes

@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 import streamlit as st
 from streamlit.components.v1 import declare_component
 
-from core.viz.figures import AT_HOME
+from core.plots.figures import AT_HOME
 
-SCRIPT = Path(__file__).parents[2] / "assets" / "plot.js"
+SCRIPT = Path(__file__).with_suffix(".js")
 PLOTLY = Path(plotly.__file__).parent / "package_data"  # holds plotly.min.js
 SAVED_AS = {"SVG": {"format": "svg"}, "PNG": {"format": "png", "scale": 3}}
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from core.experiments import presets as experiments
+from core.studies.experiments import presets as experiments
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "pretrain": {

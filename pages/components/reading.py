@@ -7,13 +7,13 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.kinds import DEFAULT, KINDS
+from core.data.catalogue import DEFAULT, KINDS
+from core.io.images import PICTURED, row_names, thumbnail, tiles
+from core.plots.curves import Curves, Row
+from core.plots.panels import PANELS
+from core.plots.patterns import read_rows
 from core.runs.directory import Run
 from core.runs.store import RunStore, referred
-from core.viz.curves import Curves, Row
-from core.viz.images import PICTURED, row_names, thumbnail, tiles
-from core.viz.panels import PANELS
-from core.viz.patterns import read_rows
 
 MOST_FOLLOWED = 32  # runs whose numbers the server keeps
 MOST_AHEAD = 4      # runs in flight whose numbers are read before anybody asks

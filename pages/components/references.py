@@ -5,11 +5,11 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.kinds import kind_of
+from core.data.catalogue import kind_of
+from core.io.wording import clock, counted, number, percent
+from core.plots.titles import title
 from core.runs.directory import Run
 from core.runs.store import RunStore, referred
-from core.viz.text import clock, counted, number, percent
-from core.viz.titles import title
 from pages.components.layout import NAVIGATION, chips, paged
 from pages.components.pictures import TRUTH, strip
 from pages.components.reading import data_source, pictures

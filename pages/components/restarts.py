@@ -3,10 +3,10 @@
 import numpy as np
 import streamlit as st
 
-from core.runs.config import AttackConfig
+from core.config.kinds import AttackConfig
+from core.io.wording import number
+from core.plots.curves import Curves
 from core.runs.directory import Run
-from core.viz.curves import Curves
-from core.viz.text import number
 from pages.components.pictures import img, strip
 from pages.components.reading import picture_rows, pictures
 

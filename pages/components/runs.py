@@ -6,16 +6,16 @@ from typing import Any
 
 import streamlit as st
 
-from core.data.kinds import KINDS
-from core.errors import InputError
-from core.runs.config import RunConfig
+from core.config.kinds import RunConfig
+from core.data.catalogue import KINDS
+from core.io.errors import InputError
+from core.io.wording import ago, clock, counted, duration, fixed, number, percent, size
+from core.plots.compare import in_order_of_truth
+from core.plots.series import Series, scalar
+from core.plots.sparkline import sparkline_svg
+from core.plots.titles import title
 from core.runs.directory import Run
 from core.runs.status import Status
-from core.viz.compare import in_order_of_truth
-from core.viz.series import Series, scalar
-from core.viz.sparkline import sparkline_svg
-from core.viz.text import ago, clock, counted, duration, fixed, number, percent, size
-from core.viz.titles import title
 from pages.components.glossary import term
 from pages.components.layout import NAVIGATION, open_run
 from pages.components.pictures import data_uri, img, missing

@@ -5,10 +5,10 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InputError
-from core.runs.config import SearchConfig, parse_config
+from core.config.kinds import SearchConfig, parse_config
+from core.io.errors import InputError
+from core.io.wording import counted
 from core.runs.store import RunStore
-from core.viz.text import counted
 from pages.components.form import live_knobs
 from pages.components.knobs import foreign_knobs, typed
 from pages.components.references import Choice, choose_base, choose_victim

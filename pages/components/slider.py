@@ -12,7 +12,7 @@ import streamlit as st
 
 from pages.components.knobs import Knob
 
-SCRIPT = Path(__file__).parents[2] / "assets" / "slider.js"
+SCRIPT = Path(__file__).with_suffix(".js")
 
 
 def slider(knob: Knob, value: str, *, key: str, empty: str = "", disabled: bool = False) -> None:

@@ -6,13 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from core.change import Change
-from core.errors import InputError
-from core.runs.config import AttackConfig
+from core.config.kinds import AttackConfig
+from core.config.knob_change import Change
+from core.io.errors import InputError
+from core.io.wording import counted
 from core.runs.directory import Run
 from core.runs.status import Status
 from core.runs.tuning import request
-from core.viz.text import counted
 from pages.components.form import readable, widget
 from pages.components.knobs import knobs, typed
 from pages.components.runs import parent, plain

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.errors import InputError
+from core.io.errors import InputError
 from core.runs.store import default_root
 from core.runs.uploads import keep
 from pages.components.layout import chips
@@ -61,13 +61,13 @@ def _stamp(path: Path) -> int:
 
 @st.cache_data(max_entries=64, show_spinner="Reading the file …")
 def _checkpoint(path: str, stamps: tuple[int, ...]) -> dict[str, str]:
-    from core.diagnostics.release import checkpoint_facts  # loads torch, which no other page needs
+    from core.diagnostics.facts import checkpoint_facts  # loads torch, which no other page needs
 
     return checkpoint_facts(path)
 
 
 @st.cache_data(max_entries=64, show_spinner="Reading the adapter …")
 def _adapter(folder: str, checkpoint: str, stamps: tuple[int, ...]) -> dict[str, str]:
-    from core.diagnostics.release import adapter_facts
+    from core.diagnostics.facts import adapter_facts
 
     return adapter_facts(folder, checkpoint)

@@ -4,8 +4,18 @@ from typing import Any
 
 import streamlit as st
 
-from core.diagnostics.why import CLEAR, FAILED, SUSPECT, UNKNOWN, Reason, headline, missed, reasons, sample_rows
-from core.runs.config import AttackConfig
+from core.assessment.failure_reasons import (
+    CLEAR,
+    FAILED,
+    SUSPECT,
+    UNKNOWN,
+    Reason,
+    headline,
+    missed,
+    reasons,
+    sample_rows,
+)
+from core.config.kinds import AttackConfig
 from core.runs.directory import Run
 from core.runs.store import origin
 from pages.components.layout import verdict_table

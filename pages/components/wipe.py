@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components.pictures import data_uri
 
-SCRIPT = Path(__file__).parents[2] / "assets" / "wipe.js"
+SCRIPT = Path(__file__).with_suffix(".js")
 HTML = '<div class="ai-wipe"><img><img class="ai-over"><input type="range" min="0" max="100" value="50"></div>'
 
 

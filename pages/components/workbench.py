@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InputError
+from core.io.errors import InputError
 from core.runs.directory import Run
 from core.runs.store import RunStore
 from pages.components.experiment_form import choose_grid

@@ -3,9 +3,11 @@
 import os
 
 import pytest
+from playwright.sync_api import expect
 
 from scripts.screenshots import chromium, find_chromium
 from scripts.server import dashboard
+from tests.helpers.browser import PAGE_MS, PROBES
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +29,18 @@ def server(tmp_path):
     runs.mkdir()
     with dashboard(runs, tmp_path / "server.log") as (_, address):
         yield address
+
+
+@pytest.fixture
+def page(browser, server):
+    """A window on the dashboard that collects what went wrong in it."""
+    window = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light", base_url=server)
+    window.set_default_timeout(PAGE_MS)
+    expect.set_options(timeout=PAGE_MS)
+    errors: list[str] = []
+    window.on("pageerror", lambda error: errors.append(str(error)))
+    window.on("console", lambda message: errors.append(f"{message.text} ({message.location['url']})")
+              if message.type == "error" and not message.location["url"].endswith(PROBES) else None)
+    yield window
+    window.close()
+    assert errors == []

@@ -5,7 +5,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from scripts.screenshots import settle
-from tests.pages import synthetic
+from tests.helpers import synthetic
 
 PATHS = ("/", "/demo", "/pretrain", "/pretrain?run=pretrain-20260101-100000-aaaa", "/finetune",
          "/finetune?run=finetune-20260101-110000-bbbb", "/attack", "/attack?run=attack-20260101-120000-cccc",

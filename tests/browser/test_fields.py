@@ -7,11 +7,11 @@ from dataclasses import replace
 from playwright.sync_api import expect
 
 from scripts.screenshots import settle
-from tests.browser.test_journey import PAGE_MS, fill, page, picture, sound  # noqa: F401
-from tests.pages import synthetic
+from tests.helpers import synthetic
+from tests.helpers.browser import PAGE_MS, fill, picture, sound
 
 
-def test_a_slider_and_its_field_hold_one_value(page, tmp_path):  # noqa: F811
+def test_a_slider_and_its_field_hold_one_value(page, tmp_path):
     page.goto("/pretrain")
     settle(page)
     field = page.get_by_label("Learning rate", exact=True)
@@ -43,7 +43,7 @@ def test_a_slider_and_its_field_hold_one_value(page, tmp_path):  # noqa: F811
     sound(page)
 
 
-def test_sliders_outlast_the_refresh_of_a_run_that_goes_on(page, tmp_path):  # noqa: F811
+def test_sliders_outlast_the_refresh_of_a_run_that_goes_on(page, tmp_path):
     run = synthetic.attack(tmp_path / "runs", state="running")
     run.write_status(replace(run.stored_status(), tunable={"lr_x": 0.05}))
     page.goto(f"/attack?run={run.id}")
@@ -70,7 +70,7 @@ def test_sliders_outlast_the_refresh_of_a_run_that_goes_on(page, tmp_path):  # n
     sound(page)
 
 
-def test_the_buttons_of_a_number_move_its_slider(page, tmp_path):  # noqa: F811
+def test_the_buttons_of_a_number_move_its_slider(page, tmp_path):
     synthetic.pretrain(tmp_path / "runs")
     page.goto("/finetune")
     settle(page)
@@ -81,7 +81,7 @@ def test_the_buttons_of_a_number_move_its_slider(page, tmp_path):  # noqa: F811
     assert float(slider.input_value()) == 2  # of 0 to 511
 
 
-def test_an_empty_field_has_a_pale_slider_and_what_follows_a_knob_follows_its_slider(page, tmp_path):  # noqa: F811
+def test_an_empty_field_has_a_pale_slider_and_what_follows_a_knob_follows_its_slider(page, tmp_path):
     synthetic.pretrain(tmp_path / "runs")
     page.goto("/finetune")
     settle(page)
@@ -100,7 +100,7 @@ def test_an_empty_field_has_a_pale_slider_and_what_follows_a_knob_follows_its_sl
     picture(page, "19-sliders")
 
 
-def test_before_and_after_are_wiped_in_the_browser(page, tmp_path):  # noqa: F811
+def test_before_and_after_are_wiped_in_the_browser(page, tmp_path):
     synthetic.pretrain(tmp_path / "runs")
     synthetic.finetune(tmp_path / "runs")
     names = [f"attack-20260101-12000{index}-cccc" for index in range(2)]

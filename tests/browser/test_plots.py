@@ -5,14 +5,14 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.test_journey import PAGE_MS, page, picture, sound  # noqa: F401
-from tests.pages import synthetic
+from tests.helpers import synthetic
+from tests.helpers.browser import PAGE_MS, picture, sound
 
 CURVES = "plot => plot.calcdata?.[0]?.length ?? 0"
 RANGE = "plot => plot._fullLayout.xaxis.range"
 
 
-def test_zoom_survives_a_refresh_that_shows_more(page, tmp_path):  # noqa: F811
+def test_zoom_survives_a_refresh_that_shows_more(page, tmp_path):
     run = synthetic.attack(tmp_path / "runs", state="running")
     rows = [json.loads(line) for line in run.file("metrics.jsonl").read_text().splitlines()]
     page.goto(f"/attack?run={run.id}")
@@ -39,7 +39,7 @@ def test_zoom_survives_a_refresh_that_shows_more(page, tmp_path):  # noqa: F811
     sound(page)
 
 
-def test_a_plot_takes_the_theme_fills_the_screen_and_leads_to_a_run(page, tmp_path):  # noqa: F811
+def test_a_plot_takes_the_theme_fills_the_screen_and_leads_to_a_run(page, tmp_path):
     for index in range(2):
         synthetic.attack(tmp_path / "runs", f"attack-20260101-12000{index}-cccc")
     page.goto("/compare?view=all&over=seconds")
@@ -76,7 +76,7 @@ def test_a_plot_takes_the_theme_fills_the_screen_and_leads_to_a_run(page, tmp_pa
     sound(page)
 
 
-def drawn(page, name):  # noqa: F811
+def drawn(page, name):
     """The plot of this name, once it has its curves."""
     plot = page.get_by_role("figure", name=re.compile(name)).first
     plot.locator(".main-svg").first.wait_for(timeout=PAGE_MS)

@@ -7,15 +7,15 @@ import torch
 from peft import LoraConfig, get_peft_model
 from playwright.sync_api import expect
 
-from core.models.checkpoint import save_checkpoint
+from core.artifacts.checkpoint import save_checkpoint
 from core.models.mlp import MLP
-from tests.browser.test_journey import JOB_MS, PAGE_MS, page, picture, sound  # noqa: F401
-from tests.pages import synthetic
+from tests.helpers import synthetic
+from tests.helpers.browser import JOB_MS, PAGE_MS, picture, sound
 
 DEMO_MS = 240_000  # six jobs on a busy machine
 
 
-def test_guided_demo_in_two_browsers(page, browser, server):  # noqa: F811
+def test_guided_demo_in_two_browsers(page, browser, server):
     page.goto("/")
     page.get_by_role("link", name=re.compile("guided demo, live")).click()
     page.get_by_role("button", name="Start the demo").click()
@@ -58,7 +58,7 @@ def test_guided_demo_in_two_browsers(page, browser, server):  # noqa: F811
     expect(page.get_by_test_id("stHeader")).to_be_visible()
 
 
-def test_a_run_is_presented_without_what_operates_it(page, tmp_path):  # noqa: F811
+def test_a_run_is_presented_without_what_operates_it(page, tmp_path):
     run = synthetic.attack(tmp_path / "runs")
     page.goto(f"/attack?run={run.id}")
     operating = [page.get_by_role("button", name="New attack"), page.get_by_role("link", name="Start one like this"),
@@ -75,7 +75,7 @@ def test_a_run_is_presented_without_what_operates_it(page, tmp_path):  # noqa: F
     expect(operating[0]).to_be_visible()
 
 
-def test_six_clicks_from_the_overview_to_a_reconstruction(page):  # noqa: F811
+def test_six_clicks_from_the_overview_to_a_reconstruction(page):
     page.goto("/")
     page.get_by_role("button", name="Open Pretrain").click()
     page.get_by_role("button", name="Start pretraining").click()
@@ -90,12 +90,12 @@ def test_six_clicks_from_the_overview_to_a_reconstruction(page):  # noqa: F811
     sound(page)
 
 
-def state_after(page, label: str) -> None:  # noqa: F811
+def state_after(page, label: str) -> None:
     """Wait until the run has ended and leads on."""
     expect(page.get_by_test_id("stMain").get_by_role("button", name=label, exact=True)).to_be_visible(timeout=DEMO_MS)
 
 
-def test_files_of_my_own_show_their_facts(page, tmp_path):  # noqa: F811
+def test_files_of_my_own_show_their_facts(page, tmp_path):
     network = MLP([784, 30, 20, 1])
     save_checkpoint(tmp_path / "mine.safetensors", network, {})
     model = get_peft_model(network, LoraConfig(r=4, lora_alpha=4, target_modules=["layers.0", "layers.1"]))

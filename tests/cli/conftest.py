@@ -32,5 +32,5 @@ def engines(monkeypatch):
     """Replace engines by functions of (run, config, recorder)."""
     def use(**functions):
         for kind, function in functions.items():
-            monkeypatch.setitem(sys.modules, f"core.jobs.{kind}", SimpleNamespace(execute=function))
+            monkeypatch.setitem(sys.modules, f"core.tasks.{kind}", SimpleNamespace(execute=function))
     return use

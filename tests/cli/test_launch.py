@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.cli.options import PLANNED_METHODS
-from core.errors import InputError
-from core.jobs import cluster
-from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig, SearchConfig
+from core.config.kinds import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig, SearchConfig
+from core.execution import queue
+from core.io.errors import InputError
 from core.runs.directory import Run
 
 ROOT = Path(__file__).parents[2]
@@ -231,7 +231,7 @@ class TestSweep:
     @pytest.fixture
     def queued(self, monkeypatch):
         queued = []
-        monkeypatch.setattr(cluster, "submit", queued.append)
+        monkeypatch.setattr(queue, "submit", queued.append)
         return queued
 
     def test_one_run_for_every_combination(self, core, store, queued):

@@ -5,7 +5,7 @@ import threading
 import zipfile
 from dataclasses import replace
 
-from core.runs.config import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig, SearchConfig
+from core.config.kinds import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig, SearchConfig
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from core.models.checkpoint import save_checkpoint
+from core.artifacts.checkpoint import save_checkpoint
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torchvision
 from core.data import digits as module
 from core.data import samples
 from core.data.digits import load_digits
-from core.errors import InputError
+from core.io.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from core.data.problems import Problem, accuracy
-from core.errors import InputError
+from core.data.problems import Problem
+from core.diagnostics.accuracy import accuracy
+from core.io.errors import InputError
 from core.models.mlp import MLP
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.artifacts.factors import Factors
 from core.models.mlp import MLP, layer_names
-from core.threat.observation import Factors
 
 
 @dataclass(frozen=True)

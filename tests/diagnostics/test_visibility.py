@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from core.config.thresholds import ROUNDING_FLOOR
 from core.diagnostics.visibility import is_visible, judge, pool_coefficients, visibility
 from core.models.mlp import MLP
-from core.thresholds import ROUNDING_FLOOR
 
 
 def test_visibility_is_relative_to_the_largest():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import InputError
+from core.io.errors import InputError
 from core.lessons.log import TOPICS, Lesson, LessonLog
 from core.lessons.markdown import from_markdown, to_markdown
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from core.errors import InputError
-from core.models.checkpoint import load_checkpoint, save_checkpoint
+from core.artifacts.checkpoint import load_checkpoint, save_checkpoint
+from core.io.errors import InputError
 from core.models.conv import ConvNet
 from core.models.homogeneous import homogeneous
 from core.models.mlp import MLP, init_small_first_layer

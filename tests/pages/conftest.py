@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-import synthetic
-from seen import check
 from streamlit.testing.v1 import AppTest
+
+from tests.helpers import synthetic
+from tests.helpers.seen import check
 
 ROOT = Path(__file__).parents[2]
 

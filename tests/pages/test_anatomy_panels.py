@@ -1,12 +1,12 @@
 """What an update gives away, on the pages of attacks and fine-tunings."""
 
 import pytest
-import synthetic
 import torch
-from seen import plots, text
 
-from core.files import write_atomic, write_json, write_tensors
-from core.viz.images import grid_png
+from core.io.files import write_atomic, write_json, write_tensors
+from core.io.images import grid_png
+from tests.helpers import synthetic
+from tests.helpers.seen import plots, text
 
 
 def titles(app):

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-import synthetic
-from seen import check, text
-
 from pages.components.reading import curves
 from pages.components.restarts import residuals
+from tests.helpers import synthetic
+from tests.helpers.seen import check, text
 
 
 def toggle(app, label):

@@ -1,8 +1,9 @@
 """Compare: runs side by side, and all attacks at once."""
 
 import pytest
-import synthetic
-from seen import plots
+
+from tests.helpers import synthetic
+from tests.helpers.seen import plots
 
 
 def test_compare_takes_its_runs_from_the_link(show, laboratory):

@@ -7,26 +7,26 @@ import types
 from dataclasses import replace
 
 import pytest
-import synthetic
-from seen import check, plots, text
 
-from core.experiments.presets import PRESETS
-from core.experiments.table import COLUMNS, to_csv
 from core.runs.store import RunStore
+from core.studies.experiments.presets import PRESETS
+from core.studies.experiments.table import COLUMNS, to_csv
+from tests.helpers import synthetic
+from tests.helpers.seen import check, plots, text
 
 GRID = "experiment-20260101-160000-abcd"
 
 
 @pytest.fixture
 def queued(monkeypatch):
-    """Takes the place of `core.jobs.cluster`; the ids that were submitted."""
+    """Takes the place of `core.execution.queue`; the ids that were submitted."""
     queued = []
-    fake = types.ModuleType("core.jobs.cluster")
+    fake = types.ModuleType("core.execution.queue")
     fake.submit = lambda run: queued.append(run.id)
-    import core.jobs
+    import core.execution
 
-    monkeypatch.setitem(sys.modules, "core.jobs.cluster", fake)
-    monkeypatch.setattr(core.jobs, "cluster", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "core.execution.queue", fake)
+    monkeypatch.setattr(core.execution, "queue", fake, raising=False)
     return queued
 
 

@@ -1,12 +1,12 @@
 """The forecast on the Fine-tune and Attack pages."""
 
 import pytest
-import synthetic
 import torch
-from seen import check, text
 
-from core.files import write_json, write_tensors
-from core.forecast.records import Record
+from core.io.files import write_json, write_tensors
+from core.studies.forecast.records import Record
+from tests.helpers import synthetic
+from tests.helpers.seen import check, text
 
 
 @pytest.fixture(autouse=True)

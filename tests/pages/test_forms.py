@@ -4,29 +4,29 @@ import sys
 import types
 
 import pytest
-import synthetic
-from seen import check
 
-from core.errors import InputError
-from core.files import write_json
-from core.runs.config import AttackConfig
+from core.config.kinds import AttackConfig
+from core.io.errors import InputError
+from core.io.files import write_json
 from core.runs.store import RunStore
 from pages.components.presets import PRESETS
+from tests.helpers import synthetic
+from tests.helpers.seen import check
 
 
 @pytest.fixture
 def cluster(monkeypatch):
-    """Takes the place of `core.jobs.cluster`: remembers what it was asked for."""
+    """Takes the place of `core.execution.queue`: remembers what it was asked for."""
     calls = []
-    fake = types.ModuleType("core.jobs.cluster")
+    fake = types.ModuleType("core.execution.queue")
     fake.recover = lambda root: calls.append(("recover", str(root)))
     for name in ("submit", "stop", "resume"):
         setattr(fake, name, lambda run, name=name: calls.append((name, run.id)))
     fake.calls = calls
-    import core.jobs
+    import core.execution
 
-    monkeypatch.setitem(sys.modules, "core.jobs.cluster", fake)
-    monkeypatch.setattr(core.jobs, "cluster", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "core.execution.queue", fake)
+    monkeypatch.setattr(core.execution, "queue", fake, raising=False)
     return fake
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.errors import InputError
-from core.runs.config import KINDS
+from core.config.kinds import KINDS
+from core.io.errors import InputError
 from pages.components.knobs import knobs, parse, typed
 from pages.components.presets import NOTES, PRESETS
 

@@ -3,11 +3,10 @@
 import re
 from html import escape
 
-import synthetic
-from seen import plots, text
-
-from core.evidence.claims import CLAIMS
 from core.lessons.log import LessonLog
+from core.studies.claims import CLAIMS
+from tests.helpers import synthetic
+from tests.helpers.seen import plots, text
 
 
 def test_an_empty_log_begins_with_what_the_laboratory_learned(show, runs_root):

@@ -1,9 +1,8 @@
 """Overview: the next step, runs in flight, cards by page, kind and words."""
 
-import synthetic
-from seen import text
-
 from core.runs.notes import Notes, write_notes
+from tests.helpers import synthetic
+from tests.helpers.seen import text
 
 
 def test_overview_shows_state_progress_cards_and_broken_folders(show, laboratory):

@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
-import synthetic
-from seen import check, plots, text
 
 from core.runs.directory import Run
 from core.runs.notes import Notes, read_notes
 from pages.components.reading import curves
 from pages.components.runs import caption
+from tests.helpers import synthetic
+from tests.helpers.seen import check, plots, text
 
 PAGES = ("overview", "demo", "pretrain", "finetune", "attack", "experiments", "search", "compare", "evidence",
          "lessons")

@@ -1,7 +1,7 @@
 """Choosing what a run builds on: by its card, from a base, or files of one's own."""
 
-import synthetic
-from seen import check, text
+from tests.helpers import synthetic
+from tests.helpers.seen import check, text
 
 
 def test_a_card_chooses_its_run(show, runs_root):

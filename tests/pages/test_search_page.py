@@ -5,22 +5,22 @@ import types
 from dataclasses import replace
 
 import pytest
-import synthetic
-from seen import check, plots, text
 
 from core.runs.store import RunStore
+from tests.helpers import synthetic
+from tests.helpers.seen import check, plots, text
 
 
 @pytest.fixture
 def queued(monkeypatch):
-    """Takes the place of `core.jobs.cluster`; the ids that were submitted."""
+    """Takes the place of `core.execution.queue`; the ids that were submitted."""
     queued = []
-    fake = types.ModuleType("core.jobs.cluster")
+    fake = types.ModuleType("core.execution.queue")
     fake.submit = lambda run: queued.append(run.id)
-    import core.jobs
+    import core.execution
 
-    monkeypatch.setitem(sys.modules, "core.jobs.cluster", fake)
-    monkeypatch.setattr(core.jobs, "cluster", fake, raising=False)
+    monkeypatch.setitem(sys.modules, "core.execution.queue", fake)
+    monkeypatch.setattr(core.execution, "queue", fake, raising=False)
     return queued
 
 

@@ -4,11 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
-import synthetic
-from seen import check, plots, text
 
-from core.files import write_json
+from core.io.files import write_json
 from core.runs.directory import Run
+from tests.helpers import synthetic
+from tests.helpers.seen import check, plots, text
 
 OFFERED = {"lr_x": 0.05, "min_lambda": 0.1, "relu_alpha_end": 500.0}
 CHANGES = [{"step": 250, "knob": "lr_x", "value": 0.01}, {"step": 400, "knob": "min_lambda", "value": 0.2}]

@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 import pytest
 
 from core.cli.main import main
-from core.errors import InputError
+from core.io.errors import InputError
+from core.report.build import report
 from core.report.html import document, table
-from core.report.report import report
 from core.runs.store import RunStore
-from tests.pages import synthetic
+from tests.helpers import synthetic
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import InputError
-from core.machine import process_started
+from core.config.kinds import PretrainConfig
+from core.host.hardware import process_started
+from core.io.errors import InputError
 from core.runs import directory
-from core.runs.config import PretrainConfig
 from core.runs.directory import Run, create
 from core.runs.status import this_process
 
@@ -66,7 +66,7 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_the_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="cannot write to .*file"):
+    with pytest.raises(InputError, match=r"cannot write to .*file"):
         create(tmp_path / "file" / "one", PretrainConfig())
 
 

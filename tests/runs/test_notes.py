@@ -2,9 +2,9 @@
 
 import pytest
 
-from core.errors import InputError
+from core.io.errors import InputError
 from core.runs.notes import Notes, parse_tags, read_notes, write_notes
-from tests.pages import synthetic
+from tests.helpers import synthetic
 
 
 def test_notes_come_back_as_written_and_leave_the_config_alone(runs_root):

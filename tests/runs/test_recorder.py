@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.errors import InputError
+from core.config.kinds import PretrainConfig, parse_config
+from core.io.errors import InputError
+from core.io.images import row_names, tiles
 from core.runs import recorder
-from core.runs.config import PretrainConfig, parse_config
 from core.runs.directory import Run, create
 from core.runs.recorder import Recorder
-from core.viz.images import row_names, tiles
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +91,7 @@ def test_a_refused_start_frees_the_lock_and_changes_nothing(run):
 
 def test_a_damaged_checkpoint_fails_the_run_in_one_sentence(run):
     run.file("checkpoint.safetensors").write_bytes(b"\x08\x00\x00")
-    with pytest.raises(InputError, match="cannot be read .* delete it to start"):
+    with pytest.raises(InputError, match=r"cannot be read .* delete it to start"):
         Recorder(run).__enter__()
     assert run.status().state == "failed"
     run.file("checkpoint.safetensors").unlink()
@@ -164,7 +164,7 @@ def test_a_full_disk_keeps_the_old_files_whole_and_frees_the_lock(run, monkeypat
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(OSError, match="No space left"), Recorder(run) as monitor:
+    with pytest.raises(OSError, match="No space left"), Recorder(run) as monitor:  # noqa: PT012
         monkeypatch.setattr("os.fsync", full)     # every atomic write fails, and so does the log
         monkeypatch.setattr(monitor, "log", full)
         monitor.save_checkpoint({"x": torch.zeros(2)}, {"step": 2})

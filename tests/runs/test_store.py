@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.errors import InputError
-from core.runs.config import FinetuneConfig, PretrainConfig
+from core.config.kinds import FinetuneConfig, PretrainConfig
+from core.io.errors import InputError
 from core.runs.store import RunStore
 
 

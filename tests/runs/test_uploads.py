@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.errors import InputError
+from core.io.errors import InputError
 from core.runs.store import RunStore
 from core.runs.uploads import keep
 

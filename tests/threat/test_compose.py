@@ -1,9 +1,10 @@
 import torch
 
+from core.artifacts.factors import Factors
 from core.models.mlp import MLP
 from core.threat.compose import compose, trained_weights
 from core.threat.model import ThreatModel
-from core.threat.observation import AdapterDelta, Factors, TrainedWeights, WeightDelta
+from core.threat.observation import AdapterDelta, TrainedWeights, WeightDelta
 
 
 def small(seed: int = 0) -> MLP:

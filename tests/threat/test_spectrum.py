@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from core.artifacts.factors import Factors
 from core.models.mlp import MLP
 from core.threat.model import ThreatModel
-from core.threat.observation import AdapterDelta, Factors
+from core.threat.observation import AdapterDelta
 from core.threat.observe import Victim, observe
 from core.threat.spectrum import count_samples
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
+from core.config.kinds import FinetuneConfig
+from core.config.monitor import Silent
 from core.diagnostics.coefficients import loss_coefficients
-from core.errors import InputError
+from core.io.errors import InputError
 from core.models.mlp import MLP, tangent_features
-from core.monitor import Silent
-from core.runs.config import FinetuneConfig
 from core.training.finetune import (
     RECORDED_STEPS,
     adapter_factors,

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from core.training.losses import Scores, log_loss_pull, log_mean_loss, log_sample_loss, signs
+from core.models.margin import signs
+from core.training.losses import Scores, log_loss_pull, log_mean_loss, log_sample_loss
 
 MARGINS = [-400.0, -30.0, -1.0, 0.0, 0.5, 3.0, 11.999, 12.0, 12.001, 13.5, 40.0, 73.0, 88.0, 104.0, 250.0, 500.0]
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from core.diagnostics.decay import decay
-from core.errors import InputError
+from core.io.errors import InputError
 from core.models.mlp import MLP
 from core.training.autograd_batch import AutogradBatch
 from core.training.full_batch import FullBatch

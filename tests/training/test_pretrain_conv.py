@@ -7,13 +7,14 @@ from scipy.optimize import nnls
 from core.diagnostics.jacobian import jacobian_products
 from core.diagnostics.stationarity import factored_products, stationarity
 from core.models.conv import ConvNet
+from core.models.margin import signs
 from core.models.mlp import MLP, init_small_first_layer
 from core.training.autograd_batch import AutogradBatch
 from core.training.full_batch import FullBatch
-from core.training.losses import log_loss_pull, log_mean_loss, signs
+from core.training.losses import log_loss_pull, log_mean_loss
 from core.training.pretrain import pretrain
 from core.training.trainer import DivergedError
-from tests.training.test_pretrain import Memory, training  # noqa: F401
+from tests.helpers.training import Memory
 
 
 def convolutional(x: torch.Tensor) -> ConvNet:
@@ -57,7 +58,7 @@ def test_products_of_gradients_are_the_factored_ones(most):
         assert torch.allclose(inner, other_inner, rtol=1e-10, atol=1e-14)
 
 
-def test_a_convolutional_base_is_trained_near_a_kkt_point(training):  # noqa: F811
+def test_a_convolutional_base_is_trained_near_a_kkt_point(training):
     x, labels = training
     network, monitor = convolutional(x), Memory()
     outcome = pretrain(network, x, labels, optimizer="max-margin", learning_rate=0.01, epochs=400,
@@ -77,7 +78,7 @@ def test_a_convolutional_base_is_trained_near_a_kkt_point(training):  # noqa: F8
     assert stationarity(network, x, labels).residual == pytest.approx(distance / theta.norm().item(), rel=1e-6)
 
 
-def test_stop_and_resume_equals_an_uninterrupted_run(training):  # noqa: F811
+def test_stop_and_resume_equals_an_uninterrupted_run(training):
     options = {"optimizer": "max-margin", "learning_rate": 0.01, "target_log_loss": -20.0, "record_every": 10}
     parts, straight, resumed = Memory(70), convolutional(training[0]), convolutional(training[0])
     pretrain(straight, *training, epochs=100, monitor=Memory(), **options)
@@ -88,7 +89,7 @@ def test_stop_and_resume_equals_an_uninterrupted_run(training):  # noqa: F811
         assert torch.equal(ours, theirs)
 
 
-def test_divergence_is_named_and_keeps_the_last_good_state(training):  # noqa: F811
+def test_divergence_is_named_and_keeps_the_last_good_state(training):
     network, monitor = convolutional(training[0]), Memory()
     with pytest.raises(DivergedError, match=r"learning_rate: the loss is not finite after epoch \d+; choose"):
         pretrain(network, *training, optimizer="gd", learning_rate=1e60, epochs=50, target_log_loss=-60.0,

@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from core.data.plane import draw_points
-from core.errors import InputError
+from core.io.errors import InputError
+from core.models.margin import signs
 from core.models.mlp import MLP, init_small_first_layer
 from core.training import max_margin, trainer
 from core.training.full_batch import FullBatch
-from core.training.losses import Scores, log_mean_loss, signs
+from core.training.losses import Scores, log_mean_loss
 from core.training.max_margin import Descent, log_norm, scale_to, slope_push
 from core.training.pretrain import pretrain
-from tests.training.test_pretrain import Memory, fresh, training  # noqa: F401
+from tests.helpers.training import Memory, fresh
 
 OPTIONS = {"optimizer": "max-margin", "learning_rate": 0.01, "target_log_loss": -20.0, "record_every": 10}
 
@@ -88,7 +89,7 @@ def test_a_side_that_is_wrong_has_no_norm():
         assert log_norm([torch.ones(2)], scores, -5.0, 3) == math.inf
 
 
-def test_ends_flat_at_the_level_and_far_nearer_to_stationary(training):  # noqa: F811
+def test_ends_flat_at_the_level_and_far_nearer_to_stationary(training):
     x, labels = training
     network, before, monitor = fresh(training), fresh(training), Memory()
     outcome = pretrain(network, x, labels, epochs=2000, monitor=monitor, **OPTIONS)
@@ -105,7 +106,7 @@ def test_ends_flat_at_the_level_and_far_nearer_to_stationary(training):  # noqa:
 
 
 @pytest.mark.parametrize("stop_at", [20, 60, 61, 95])
-def test_stop_and_resume_equals_an_uninterrupted_run(training, stop_at, monkeypatch):  # noqa: F811
+def test_stop_and_resume_equals_an_uninterrupted_run(training, stop_at, monkeypatch):
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
     whole, parts = Memory(), Memory(stop_at)
     straight, resumed = fresh(training), fresh(training)
@@ -120,7 +121,7 @@ def test_stop_and_resume_equals_an_uninterrupted_run(training, stop_at, monkeypa
     assert parts.saves[-1][1] == whole.saves[-1][1]
 
 
-def test_resuming_a_flat_run_changes_nothing(training):  # noqa: F811
+def test_resuming_a_flat_run_changes_nothing(training):
     monitor, network, again = Memory(), fresh(training), fresh(training)
     first = pretrain(network, *training, epochs=2000, monitor=monitor, **OPTIONS)
     rows = len(monitor.rows)
@@ -139,7 +140,7 @@ def test_flat_is_a_small_fall_over_the_last_third():
     assert max_margin.FIRST_WINDOW == 50
 
 
-def test_a_level_that_no_margin_needs_and_a_network_without_degree(training):  # noqa: F811
+def test_a_level_that_no_margin_needs_and_a_network_without_degree(training):
     with pytest.raises(InputError, match="target_log_loss: max-margin holds the loss"):
         pretrain(fresh(training), *training, epochs=5, **(OPTIONS | {"target_log_loss": -0.5}))
     biased = MLP([784, 8, 8, 1], biases=[True, True, False]).double().requires_grad_(False)

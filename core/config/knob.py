@@ -1,0 +1,30 @@
+"""What every config model is made of: a declared knob, and what all kinds of run share."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def knob(default: Any = ..., *, help: str, unit: str = "", scale: str = "linear", group: str = "basic",
+         source: str = "", search: tuple[float, float] | None = None, live: bool = False, **bounds: Any) -> Any:
+    """A pydantic field with the facts that a form shows. ``bounds`` are pydantic's (ge, le, …).
+
+    `search` is the range in which a search tries values, narrower than the bounds of what is valid. A `live` knob may
+    be changed while the run goes on (see `core.config.tunable`).
+    """
+    extra = {"unit": unit, "scale": scale, "group": group, "source": source, "live": live,
+             **({"search": list(search)} if search else {})}
+    return Field(default, description=help, json_schema_extra=extra, **bounds)
+
+
+class RunConfig(BaseModel):
+    """What all kinds of run share. Frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = knob("", help="A label of your own for the lists; empty is fine.", max_length=80)
+    seed: int = knob(0, help="Seed of every random draw of this run.", ge=0, le=2**31 - 1)
+    device: Literal["auto", "cpu", "cuda", "mps"] = knob(
+        "auto", help="Where to compute; auto takes CUDA, then MPS, then the CPU.", group="expert")
+    precision: Literal["float32", "float64"] = knob(
+        "float32", help="Floating-point precision of the computation. MPS has no float64.", group="expert")

@@ -1,0 +1,253 @@
+"""From one sample's patterns and measurements to its image.
+
+With the patterns of all layers known, every pre-activation is affine in the input z = x - mean, so that
+everything an update says of a sample is linear in (x, t), where t = 1 / |k| is the unknown step size:
+
+    A_l h_l(x) = t (label sign) v_l        v_l = k A_l h_l, measured
+    (2 on - 1) * preactivation_l(x) >= 0   all layers, neurons that are certain
+
+Where the equations determine the pixels, least squares gives the image exactly; else the programme
+of `core.reconstruction.algebraic.programme` picks the sparsest and smoothest. A sum of pixels alone would
+shrink x and t together, since the equations are nearly homogeneous: what is minimised is the prior
+*per unit of t* (Dinkelbach's method for a ratio, one pass), which fixes the scale where the box does.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from core.models.mlp import MLP
+from core.reconstruction.algebraic.programme import Programme, Solution, solve_programme, variation
+from core.reconstruction.algebraic.separation import Separation
+from core.reconstruction.algebraic.updates import TYPICAL, LayerUpdate
+
+HARDEST = 1e6        # weight of an equality whose noise is nil, beside a prior of about 1 a pixel
+ARITHMETIC = 3e-7    # relative error of float32 sums in the fine-tuning itself
+DRIFT = 0.002        # relative error of measurements above the first layer once features move
+MISMATCH = 0.05      # of the measurements, and of a sign row per pixel: beyond it the facts contradict each other
+VIOLATED = 0.01      # sum over all signs: an image that breaks more does not follow from its equations alone
+COLLAPSED = 0.02     # of the typical scale: below it an explanation is no image but the mean
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is preferred among the images that explain the update."""
+
+    sparsity: Tensor     # [D], weight of each pixel
+    tv: float
+    reward: float | None  # of the scale, as a share of the prior per unit of t; None follows the equations
+    sign_weight: float
+    # A learned prior enters here, as a Gaussian [D], [D, D] beside sparsity and variation. (The covariance of the
+    # base's own first-layer weights, which carry its training data's span, changed nothing: 0.80 for 0.81 at rank 8.)
+    mean: Tensor | None = None
+    precision: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One sample's image."""
+
+    x: Tensor            # [D] in [0, 1]
+    coefficient: float   # k, signed
+    label: int
+    slack: float         # sum of the violations of the signs, in units of a normalised row
+    residual: float      # relative, of the linear measurements
+    exact: bool          # more equations than free pixels, and they hold to the noise
+    free: int            # pixels strictly inside the box
+    equations: int
+    converged: bool
+    unscaled: Tensor     # [D], the image under the prior alone, before the scale was settled
+    collapsed: bool      # the only explanation is the mean image: the label is wrong, or the facts are
+
+    @property
+    def contradictory(self) -> bool:
+        """No image in the box meets equations and signs, not even roughly."""
+        return self.collapsed or self.residual > MISMATCH or self.slack > MISMATCH * len(self.x)
+
+
+@dataclass(frozen=True)
+class System:
+    """The linear facts of one sample in (x, t), for the label sign +1; the other negates the last column of E."""
+
+    E: Tensor            # [K, D + 1], rows in units of their noise
+    b: Tensor            # [K]
+    G: Tensor            # [J, D + 1], rows of unit norm
+    g: Tensor            # [J]
+    unit: float          # |k| at t = 1
+
+    def signed(self, sign: int) -> Tensor:
+        return torch.cat([self.E[:, :-1], sign * self.E[:, -1:]], dim=1)
+
+
+def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Separation, sample: int, *,
+                 drifted: bool = False) -> System:
+    """All equations and signs of one sample.
+
+    `drifted`: the factors A moved over the steps, so v_i = sum_t k_i(t) A(t) h_i is no multiple of the released
+    A h_i. But gradient descent moves A by vectors of the span of the v_j alone (dA = B^T G, and B is a sum of
+    e_j v_j^T), so A h_i still lies in that span: in the first layer only what is orthogonal to it is used, and above,
+    where less moves, what is orthogonal to the other samples'.
+    """
+    weights = [layer.weight.detach().cpu().double() for layer in network.layers]
+    biases = [torch.zeros(len(weight), dtype=torch.float64) if layer.bias is None
+              else layer.bias.detach().cpu().double() for layer, weight in zip(network.layers, weights, strict=True)]
+    mean = network.input_mean.detach().cpu().double().flatten()
+    D = mean.numel()
+    linear, offset = torch.eye(D, dtype=torch.float64), -mean     # h_l = linear x + offset
+    first = separation.layers[0].measured[sample]
+    unit = float(first.norm() / (updates[0].A.norm() * TYPICAL))
+    rows, values, signs, sign_values = [], [], [], []
+    for level in range(len(weights)):
+        reading = separation.layers.get(level)
+        alone = level == len(weights) - 1 and level in updates and len(separation.layers[0].on) == 1
+        if reading is not None or alone:
+            update = updates[level]
+            measured = reading.measured[sample] if reading is not None else update.B[0]
+            rounding = update.precision / 4 * float(measured.norm()) + update.floor  # of the output layer's one row
+            noise = float(reading.noise[sample]) if reading is not None else rounding / math.sqrt(len(measured))
+            size = measured.norm() / math.sqrt(len(measured))
+            A = update.A[:, :-1] if update.with_bias else update.A
+            constant = update.A[:, -1] if update.with_bias else torch.zeros(len(A), dtype=A.dtype)
+            if drifted and reading is not None:
+                kept = _beside(reading.measured, sample, itself=level == 0)
+                A, constant, measured = kept.T @ A, kept.T @ constant, kept.T @ measured
+                noise += DRIFT * float(reading.measured[sample].norm()) / math.sqrt(len(reading.measured[sample]))
+            row = A @ linear if level else A
+            value = -(A @ offset) - constant
+            scale = math.sqrt((noise / unit) ** 2 + (ARITHMETIC * float(size) / unit) ** 2)
+            rows.append(torch.cat([row, -(measured / unit)[:, None]], dim=1) / scale)
+            values.append(value / scale)
+        if reading is None:
+            continue
+        before, bias = (weights[0], weights[0] @ offset + biases[0]) if level == 0 else \
+            (weights[level] @ linear, weights[level] @ offset + biases[level])
+        on, certain = reading.on[sample], reading.certain[sample]
+        direction = torch.where(on, 1.0, -1.0).double()
+        size = before.norm(dim=1).clamp(min=1e-300)
+        signs.append(((direction / size)[:, None] * before)[certain])
+        sign_values.append((direction / size * bias)[certain])
+        linear, offset = on[:, None] * before, on * bias
+    G = torch.cat(signs)
+    return System(torch.cat(rows), torch.cat(values), torch.cat([G, torch.zeros(len(G), 1, dtype=G.dtype)], dim=1),
+                  torch.cat(sign_values), unit)
+
+
+def _beside(measured: Tensor, sample: int, *, itself: bool) -> Tensor:
+    """Orthonormal basis [r, M] of what is orthogonal to the other samples' measurements, and to its own `itself`."""
+    others = measured if itself else torch.cat([measured[:sample], measured[sample + 1:]])
+    if not len(others):
+        return torch.eye(measured.shape[1], dtype=measured.dtype)
+    return torch.linalg.qr(others.T, mode="complete")[0][:, len(others):]
+
+
+def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label: int | None = None,
+            should_stop: Callable[[], bool] = lambda: False) -> Estimate:
+    """The image of one sample; an unknown label is the one whose sign explains it."""
+    D = math.prod(shape)
+    tried: dict[int, tuple[Programme, Solution, float]] = {}
+    for y in _likelier_first(system) if label is None else [label]:
+        problem = _programme(system, prior, shape, 1 if y else -1)
+        solution = solve_programme(problem, tolerance=1e-2, should_stop=should_stop)
+        tried[y] = (problem, solution, _ratio(problem, solution))
+        if solution.t > COLLAPSED:  # with the wrong sign only t = 0 is left
+            break
+    best = min(tried, key=lambda y: tried[y][2])
+    problem, solution, ratio = tried[best]
+    unscaled, collapsed = solution.x, solution.t <= COLLAPSED
+    if collapsed:
+        found = solution.v, False
+    elif (found := _determined(problem)) is None:
+        cost = problem.cost.clone()
+        cost[D] = -ratio * (_reward(len(system.E)) if prior.reward is None else prior.reward)
+        problem = replace(problem, cost=cost)
+        solution = solve_programme(problem, tolerance=1e-5, should_stop=should_stop)
+        found = _polished(problem, solution)
+    v, exact = found
+    inside = int(((v[:D] > 1e-3) & (v[:D] < 1 - 1e-3)).sum())
+    E = system.signed(1 if best else -1)
+    relative = float((E @ v - system.b).norm() / (E[:, :-1] @ v[:-1]).norm().clamp(min=1e-300))
+    slack = _violated(system.G, system.g, v)
+    k = system.unit / max(float(v[D]), 1e-300)
+    return Estimate(v[:D].clamp(0, 1), k if best else -k, best, slack, relative, exact, inside, len(system.E),
+                    solution.converged, unscaled, collapsed)
+
+
+def _reward(equations: int) -> float:
+    """0.6 at rank 1, 0.75 at rank 8, 0.9 at 64: fewer equations leave the pixels freer to follow t up (measured)."""
+    return min(1.0, 0.6 + 0.05 * math.log2(max(equations, 2) / 2))
+
+
+def _likelier_first(system: System) -> list[int]:
+    """Labels in the order of how many signs the least image along t meets: a guess that saves a programme."""
+    along = torch.linalg.lstsq(system.E[:, :-1], -system.E[:, -1], driver="gelsd").solution
+    return [1, 0] if float((system.G[:, :-1] @ along).mean()) > 0 else [0, 1]
+
+
+def _programme(system: System, prior: Prior, shape: tuple[int, int, int], sign: int) -> Programme:
+    """Equalities turned to orthonormal rows, each as hard as its noise allows."""
+    E, b = system.signed(sign), system.b
+    U, S, Vh = torch.linalg.svd(E, full_matrices=False)
+    keep = 1e-12 * S[0] < S
+    U, S, Vh = U[:, keep], S[keep], Vh[keep]
+    cost = torch.cat([prior.sparsity, torch.zeros(1, dtype=E.dtype)])
+    return Programme(Vh, (U.T @ b) / S, (0.1 * S.square()).clamp(max=HARDEST), system.G, system.g, prior.sign_weight,
+                     cost, prior.tv, shape, prior.precision, prior.mean)
+
+
+def _violated(G: Tensor, g: Tensor, v: Tensor) -> float:
+    """Sum of the violations of G v + g >= 0."""
+    return float((-(G @ v + g)).clamp(min=0).sum())
+
+
+def _ratio(problem: Programme, solution: Solution) -> float:
+    """What an explanation costs per unit of t: prior, violated signs and misfit together."""
+    x = solution.x
+    misfit = 0.5 * float((problem.weights * (problem.E @ solution.v - problem.b).square()).sum())
+    if problem.precision is not None:
+        misfit += 0.5 * float((x - problem.mean) @ problem.precision @ (x - problem.mean))
+    value = float(problem.cost[:-1] @ x) + problem.tv * variation(x, problem.shape) + misfit + \
+        problem.sign_weight * solution.slack
+    return value / max(solution.t, 1e-9)
+
+
+def _determined(problem: Programme) -> tuple[Tensor, bool] | None:
+    """Least squares where the equations alone fix every pixel and the signs agree; None else."""
+    sure = problem.weights >= 0.1
+    if int(sure.sum()) < problem.E.shape[1]:  # the scale t is an unknown as well
+        return None
+    E = problem.E * problem.weights.sqrt()[:, None]
+    solved = torch.linalg.lstsq(E, problem.b * problem.weights.sqrt(), driver="gelsd").solution
+    inside = float(solved[:-1].min()) > -0.1 and float(solved[:-1].max()) < 1.1
+    return (solved, True) if inside and _violated(problem.G, problem.g, solved) < VIOLATED else None
+
+
+def _polished(problem: Programme, solution: Solution) -> tuple[Tensor, bool]:
+    """Least squares on the free pixels where they are fewer than the equations; kept only if all is then met."""
+    x, D = solution.x, len(solution.x)
+    at_one = x > 1 - 1e-4
+    free = torch.cat([(x > 1e-3) & (x > solution.bound) & ~at_one, torch.ones(1, dtype=torch.bool)])
+    weight = problem.weights.sqrt()
+    sure = int((problem.weights >= 0.1).sum())
+    for _ in range(12):
+        if int(free.sum()) + 2 > sure:
+            break
+        E = problem.E * weight[:, None]
+        target = problem.b * weight - E[:, :-1] @ at_one.double()
+        solved = torch.linalg.lstsq(E[:, free], target, driver="gelsd").solution
+        v = torch.zeros(D + 1, dtype=x.dtype)
+        v[:D] = at_one.double()
+        v[free] = solved
+        outside = free.clone()
+        outside[:D] &= (v[:D] < 0) | (v[:D] > 1)
+        outside[D] = False
+        if not bool(outside.any()):
+            rest = problem.E @ v - problem.b
+            size = (problem.E[:, :-1] @ v[:-1]).norm()
+            met = float((rest * (problem.weights >= 0.1)).norm() / size) < 1e-4
+            return (v, True) if met and v[D] > 0 else (solution.v, False)
+        at_one |= outside[:D] & (v[:D] > 1)
+        free &= ~outside
+    return solution.v, False

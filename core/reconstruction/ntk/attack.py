@@ -1,0 +1,115 @@
+"""The attack in the NTK regime: search for images whose tangent features at the base add up to the update."""
+
+import math
+import time
+
+import torch
+
+from core.artifacts.factors import Factors
+from core.config.kinds import AttackConfig
+from core.config.monitor import Monitor
+from core.diagnostics.spectra import spectra
+from core.host.compute import choose
+from core.io.errors import InputError
+from core.io.images import grid_png
+from core.reconstruction.confidence import confidence, near_best
+from core.reconstruction.ntk.limits import limits
+from core.reconstruction.objectives.ntk import NTKStationarity, signed
+from core.reconstruction.priors.penalties import Box, Penalty, Sparsity, TotalVariation
+from core.reconstruction.result import Outcome
+from core.reconstruction.solvers.first_order import FIRST_ORDER
+from core.reconstruction.solvers.initial import draw_start
+from core.reconstruction.solvers.protocol import Reconstruction
+from core.reconstruction.solvers.search_space import pixels, row_space
+from core.reconstruction.solvers.solve import Plan, solve
+from core.reconstruction.tuning import Setting, Tuning
+from core.threat.observation import AdapterDelta, Observation, TrainedWeights, WeightDelta
+from core.threat.spectrum import count_samples
+
+ALPHAS = (20.0, 50_000.0)
+BOX = 1.0
+LOW_RANK_PRIOR = 1e-3  # measured at ranks 8 and 128: 1e-2 blurs, 0 leaves noise
+
+
+def reason(observation: AdapterDelta | WeightDelta) -> str:
+    what = "a LoRA adapter" if isinstance(observation, AdapterDelta) else "the change of all fine-tuned weights"
+    return f"The released update is {what}: the NTK objective explains it as a sum of tangent features at the base."
+
+
+def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, began: float) -> Outcome:
+    """Search with restarts and keep the one of smallest exact residual.
+
+    `began` (of ``time.monotonic``) is when the run began: the time limit counts from there. A search that was
+    stopped or timed out gives its best images so far.
+    """
+    if isinstance(observation, TrainedWeights):
+        raise InputError("method: ntk explains the update of a fine-tuning; name an adapter folder (adapter) or a "
+                         "fine-tuned checkpoint (tuned), or choose kkt for trained weights alone.")
+    compute = choose(device=config.device, precision=config.precision)
+    samples, found_by = count(observation)
+    monitor.log(f"Threat {observation.threat.level}. {found_by} {compute.describe()}, "
+                f"{torch.get_num_threads()} threads.")
+    objective = NTKStationarity(observation, samples=samples, whitening=config.whitening, compute=compute,
+                                features=config.features)
+    threat = observation.threat
+    space = pixels(objective.input_mean) if config.search == "pixels" else \
+        row_space(objective, compute=compute)
+    start = draw_start(objective, space, samples=samples, restarts=config.restarts, labels=threat.labels,
+                       coefficients=threat.coefficients, init_scale=config.init_scale, seed=config.seed,
+                       compute=compute)
+    seconds_left = (config.max_seconds or math.inf) - (time.monotonic() - began)
+    tuning = Tuning(config, monitor, lambda config: setting(config, observation, seconds_left=seconds_left))
+    reconstruction = solve(objective, tuning.setting.penalties, space=space, start=start,
+                           method=FIRST_ORDER[config.optimizer](), plan=tuning.setting.plan, monitor=monitor,
+                           retune=tuning)
+    return _outcome(observation, reconstruction, samples, found_by)
+
+
+def setting(config: AttackConfig, observation: AdapterDelta | WeightDelta, *, seconds_left: float) -> Setting:
+    """Plan, penalties, and the knobs that count in them."""
+    alphas, fixed = config.alphas(ALPHAS), observation.threat.coefficients is not None
+    plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
+                lr_schedule=config.lr_schedule, relu_alpha_start=alphas[0], relu_alpha_end=alphas[1], fixed_lam=fixed,
+                tolerance=config.tolerance, record_every=config.record_every, max_seconds=seconds_left)
+    found = penalties(config, observation)
+    return Setting(plan, found, {
+        "lr_x": config.lr_x, **({} if fixed else {"lr_coefficients": config.lr_coefficients}),
+        "relu_alpha_start": alphas[0], "relu_alpha_end": alphas[1],
+        **{f"{penalty.name}_weight": penalty.weight for penalty in found}})
+
+
+def penalties(config: AttackConfig, observation: AdapterDelta | WeightDelta) -> list[Penalty]:
+    """The image priors matter where the linear measurements leave pixels open; at full rank they only blur."""
+    first = observation.layers.get("layers.0")
+    determined = first.A.shape[0] >= first.A.shape[1] if isinstance(first, Factors) else first is not None
+    default = 0.0 if determined else LOW_RANK_PRIOR
+    tv, sparsity = (default if weight is None else weight for weight in (config.tv_weight, config.sparsity_weight))
+    return [Box(config.box(BOX)), TotalVariation(tv), Sparsity(sparsity)]
+
+
+def count(observation: AdapterDelta | WeightDelta) -> tuple[int, str]:
+    """N and the sentence that says how it is known."""
+    if observation.threat.samples is not None:
+        return observation.threat.samples, f"N = {observation.threat.samples} is known."
+    found = count_samples(observation)
+    return found.samples, found.explanation
+
+
+def _outcome(observation: AdapterDelta | WeightDelta, reconstruction: Reconstruction, samples: int,
+             found_by: str) -> Outcome:
+    best, candidate = reconstruction.best, reconstruction.candidate
+    residual = reconstruction.residuals["residual"]
+    order = residual.argsort().tolist()
+    return Outcome(
+        method="ntk", reason=reason(observation), status=reconstruction.status, x=reconstruction.x,
+        labels=candidate.labels[best], coefficients=signed(candidate)[best], samples_found_by=found_by,
+        labels_found_by="known" if observation.threat.labels is not None else
+        "smallest residual among the restarts' label patterns",
+        confidence=confidence(candidate, residual, best),
+        residuals={name: float(value[best]) for name, value in reconstruction.residuals.items()},
+        limits=limits(observation, reconstruction, samples=samples),
+        facts={"iterations": reconstruction.iterations, "restarts": len(residual), "best_restart": best,
+               "restarts_near_best": len(near_best(residual, best)), "spectrum": spectra(observation)},
+        tensors={"x": candidate.x.float(), "labels": candidate.labels, "lam": candidate.lam, "residuals": residual,
+                 "best": torch.tensor(best)},
+        pictures={"restarts.png": grid_png(candidate.x[order].flatten(0, 1), columns=samples)})

@@ -1,0 +1,136 @@
+"""One HTML file that tells a run, or a comparison of several: pictures, scores, curves, reasons, configs, commands.
+
+Everything comes from the run directories as they are; nothing is computed anew. The file needs no network and no
+other file.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from core.assessment.failure_reasons import headline, reasons
+from core.config.kinds import AttackConfig
+from core.io.errors import InputError
+from core.io.images import tiles
+from core.io.wording import duration, fixed
+from core.plots.compare import changed_knobs, config_difference, in_order_of_truth, result_row, scored_images
+from core.plots.figures import line_figure
+from core.plots.panels import COMPARED, PANELS, compared_panels, marked
+from core.plots.series import Panel
+from core.plots.titles import title, unique_titles
+from core.report.html import bullets, charts, code, document, folded, heading, paragraph, strip, table
+from core.runs.directory import Run
+from core.runs.repeat import repeat_command
+from core.runs.store import origin, referred
+
+
+def report(runs: Sequence[Run]) -> str:
+    """HTML of one run, or of several of one kind side by side; raises `InputError` where that cannot be."""
+    if not runs:
+        raise InputError("runs: name at least one run.")
+    kinds = {run.config().kind for run in runs}
+    if len(kinds) > 1:
+        raise InputError(f"runs: a report compares runs of one kind, not {' and '.join(sorted(kinds))}.")
+    if len(runs) == 1:
+        return _one(runs[0])
+    return _several(list(runs), kinds.pop())
+
+
+def _one(run: Run) -> str:
+    name = title(run.config(), run.status())
+    body = [heading(name, 1), paragraph(_stamp([run]), quiet=True), table([{"run": name, **result_row(run)}]),
+            *_body(run)]
+    panels = _panels(run)
+    return document(name, [*body, _drawn(panels), *_repeat(run)], charts=bool(panels))
+
+
+def _several(runs: list[Run], kind: str) -> str:
+    names = unique_titles(runs)
+    configs = [run.config() for run in runs]
+    differing = [{"knob": field, **dict(zip(names.values(), map(_typed, values), strict=True))}
+                 for field, values in config_difference(configs).items()]
+    panels = compared_panels(kind, {name: run.metrics()[0] for run, name in names.items()}) if kind in COMPARED else []
+    panels = [panel for panel in panels if not panel.empty]
+    body = [heading(f"{len(runs)} runs side by side", 1), paragraph(_stamp(runs), quiet=True), heading("Numbers"),
+            table([{"run": name, **result_row(run)} for run, name in names.items()]), heading("What differs"),
+            table(differing) or paragraph("Nothing: the configs are the same."), _drawn(panels)]
+    for run, name in names.items():
+        body += [heading(name), *_body(run), *_repeat(run, level=3)]
+    return document(", ".join(names.values()), body, charts=bool(panels))
+
+
+def _stamp(runs: Sequence[Run]) -> str:
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime())
+    return f"Report of Afterimage, made {made} from {', '.join(run.id for run in runs)}."
+
+
+def _body(run: Run) -> list[str]:
+    """What came out: facts, pictures, reasons, limits."""
+    status, outcome = run.status(), run.outcome() or {}
+    facts = [f"{status.state}, {status.step:,} steps, {duration(status.seconds)}", outcome.get("status_message", ""),
+             outcome.get("samples_found_by", "")]
+    body = [paragraph(" · ".join(facts[:1])), paragraph(" ".join(fact for fact in facts[1:] if fact))]
+    if status.message:
+        body.append(paragraph(status.message))
+    body.append(_pictures(run, outcome))
+    if isinstance(run.config(), AttackConfig) and outcome:
+        body += [heading("Why it came out so", 3), paragraph(headline(outcome)), table([
+            {"reason": found.name, "verdict": found.verdict, "in this run": found.text, "evidence": found.evidence}
+            for found in _reasons(run, outcome)])]
+    if outcome.get("limits"):
+        body += [heading("Limits", 3), bullets(outcome["limits"])]
+    return body
+
+
+def _reasons(run: Run, outcome: dict[str, Any]) -> list[Any]:
+    victim, base = referred(run, "finetune"), origin(run)
+    return reasons(run.config(), outcome, victim=victim and victim.outcome(), base=base and base.outcome())
+
+
+def _pictures(run: Run, outcome: dict[str, Any]) -> str:
+    truth, found = _tiles(run, "truth.png"), _tiles(run, "reconstruction.png")
+    if not truth and not found:
+        return ""
+    scores = scored_images(outcome)
+    ordered = in_order_of_truth(found, outcome)
+    columns = []
+    for index in range(max(len(truth), len(ordered))):
+        shown = [(truth[index], f"truth {index + 1}")] if index < len(truth) else []
+        shown += [(ordered[index], f"reconstruction {index + 1}")] if index < len(ordered) else []
+        score = scores[index] if index < len(scores) else {}
+        words = [f"{name.upper()} {fixed(value)}" for name, value in score.items() if name in ("ssim", "distance")]
+        columns.append((shown, " ".join(words)))
+    legend = "Truth above reconstruction; the attack never saw the truth." if truth and found else ""
+    return paragraph(legend, quiet=True) + strip(columns)
+
+
+def _tiles(run: Run, name: str) -> list[bytes]:
+    path = run.file(name)
+    return tiles(path.read_bytes()) if path.exists() else []
+
+
+def _panels(run: Run) -> list[Panel]:
+    kind = run.config().kind
+    if kind not in PANELS:
+        return []
+    return [panel for panel in marked(PANELS[kind](run.metrics()[0]), run.changes()) if not panel.empty]
+
+
+def _drawn(panels: Sequence[Panel]) -> str:
+    if not panels:
+        return ""
+    return heading("Curves") + charts([(panel.title, line_figure(panel, revision="report")) for panel in panels])
+
+
+def _repeat(run: Run, *, level: int = 2) -> list[str]:
+    config = run.config()
+    changed = [{"knob": name, "value": _typed(value)} for name, value in changed_knobs(config).items()]
+    environment = run.environment()
+    return [heading("Repeat it", level), code(repeat_command(run)),
+            paragraph(f"Seed {config.seed}. Knobs that differ from their defaults:", quiet=True), table(changed),
+            folded("Environment", code(json.dumps(environment, indent=1))) if environment else ""]
+
+
+def _typed(value: Any) -> str:
+    return "–" if value is None or value == "" else json.dumps(value) if isinstance(value, list | dict) else str(value)

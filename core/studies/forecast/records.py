@@ -1,0 +1,123 @@
+"""Results that were stored: the shipped table of benchmarks, and finished attacks of the run store."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from core.io.errors import InputError
+from core.runs.store import default_root
+
+MEASURED = Path(__file__).parents[3] / "assets" / "measured.json"  # python -m benchmarks.algebraic_quality --json FILE
+FULL_RANK = 784  # at or above the number of pixels a higher rank says nothing more
+CUT_SHORT = ("stopped", "diverged")  # a refusal to separate counts: leaving failures out would flatter
+
+
+@dataclass(frozen=True)
+class Record:
+    """Mean SSIMs over all targets, one a seed, of attacks in one setting."""
+
+    method: str
+    samples: int
+    rank: int | None     # None: full fine-tuning
+    steps: int
+    optimizer: str
+    dtype: str           # as stored
+    threat: str
+    ssim: tuple[float, ...]
+    learning_rate: float | None = None
+    run: bool = False    # an attack of the run store instead of a row of the shipped table
+
+
+def shipped(path: Path = MEASURED) -> list[Record]:
+    """The rows of the table; [] where it is missing. Raises `InputError` where it is no such table."""
+    try:
+        return list(_shipped(str(path), path.stat().st_mtime_ns))
+    except FileNotFoundError:
+        return []
+
+
+@lru_cache(maxsize=4)
+def _shipped(path: str, stamp: int) -> tuple[Record, ...]:
+    try:
+        return tuple(Record(row["method"], int(row["samples"]), capped(row["rank"]), int(row["steps"]),
+                            row["optimizer"], row["dtype"], row["threat"], tuple(map(float, row["ssim"])),
+                            row.get("learning_rate"))
+                     for row in json.loads(Path(path).read_text()) if row["ssim"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"measured: {path} is no table of benchmark results ({error!r}); write it again with `python "
+                         "-m benchmarks.algebraic_quality --json FILE`.") from error
+
+
+def from_runs(root: Path | None = None) -> list[Record]:
+    """Finished, scored attacks on fine-tunings of the same store whose samples were all above the rounding floor."""
+    root = root or default_root()
+    return [record for folder in _folders(root) if (record := _of_run(root, folder)) is not None]
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    if root.is_dir():
+        yield from (path for path in root.iterdir() if not path.name.startswith(".") and path.is_dir())
+
+
+def _of_run(root: Path, folder: Path) -> Record | None:
+    try:
+        stamps = tuple((folder / name).stat().st_mtime_ns for name in ("report.json", "status.json"))
+    except OSError:
+        return None
+    found = _attack(str(folder), stamps)
+    return None if found is None else _record(str(root / found[0]), found)
+
+
+@lru_cache(maxsize=4096)
+def _attack(folder: str, stamps: tuple[int, ...]) -> tuple[str, str, str, float] | None:
+    """Victim, method, threat and mean SSIM of a scored attack; None for any other run."""
+    config, report, status = (_json(Path(folder) / name) for name in ("config.json", "report.json", "status.json"))
+    if config.get("kind") != "attack" or status.get("state") != "done" or not report.get("score"):
+        return None
+    if report.get("status") in CUT_SHORT or not config.get("finetune"):
+        return None
+    return config["finetune"], report["method"], report["threat"], report["score"]["mean_ssim"]
+
+
+def _record(folder: str, found: tuple[str, str, str, float]) -> Record | None:
+    victim = _victim(folder)
+    if victim is None:
+        return None
+    _, method, threat, ssim = found
+    return Record(method=method, threat=threat, ssim=(ssim,), run=True, **victim)
+
+
+def _victim(folder: str) -> dict[str, Any] | None:
+    try:
+        return _read_victim(folder, (Path(folder) / "report.json").stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _read_victim(folder: str, stamp: int) -> dict[str, Any] | None:
+    report, config = _json(Path(folder) / "report.json"), _json(Path(folder) / "config.json")
+    if "hidden" in (report.get("verdicts") or []) or "samples" not in report or "steps" not in report:
+        return None
+    full = report.get("adaptation") == "full"
+    stored = report.get("adapter_dtype", "float32")
+    dtype = "float32" if (stored, config.get("precision")) == ("float64", "float32") else stored
+    return {"samples": report["samples"], "rank": None if full else capped(report.get("rank")),
+            "steps": report["steps"], "optimizer": report.get("optimizer", "sgd"), "dtype": dtype,
+            "learning_rate": report.get("learning_rate")}
+
+
+def capped(rank: int | None) -> int | None:
+    return None if rank is None else min(int(rank), FULL_RANK)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """{} for what is missing or damaged: one lost file costs one result, not the page."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,39 @@
+"""What a search varies: the chosen knobs with their ranges, and the attack that a trial makes of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from core.config.kinds import AttackConfig, SearchConfig
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One searched knob: its range and its scale."""
+
+    name: str
+    low: float
+    high: float
+    log: bool
+
+
+def axes(config: SearchConfig, start: dict[str, float]) -> list[Axis]:
+    """The searched knobs with the ranges that are declared with them, widened to hold the first trial's values."""
+    found = []
+    for name in dict.fromkeys(config.knobs):
+        facts = AttackConfig.model_fields[name].json_schema_extra
+        low, high = facts["search"]
+        found.append(Axis(name, min(low, start[name]), max(high, start[name]), facts["scale"] == "log"))
+    return found
+
+
+def start_values(config: SearchConfig, *, alphas: tuple[float, float]) -> dict[str, float]:
+    """The first trial: the config's own values; `alphas` are the method's where it leaves them empty."""
+    first, last = config.alphas(alphas)
+    own = {name: getattr(config, name) for name in config.knobs}
+    return own | {name: value for name, value in (("relu_alpha_start", first), ("relu_alpha_end", last)) if name in own}
+
+
+def trial_values(config: SearchConfig, params: dict[str, float]) -> dict[str, Any]:
+    """The attack of one trial, as values for `parse_config`: the search's own knobs left out, `params` put in."""
+    shared = {name: getattr(config, name) for name in AttackConfig.model_fields if name not in ("kind", "name")}
+    return {**shared, **params, "kind": "attack"}

@@ -1,0 +1,86 @@
+"""From an attack's config to its files: observation, method, report; then, apart from it, the score."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from core.config.kinds import AttackConfig
+from core.diagnostics.plane import PLANAR, landscape
+from core.io.errors import InputError
+from core.io.files import finite, write_atomic, write_json, write_tensors
+from core.io.images import grid_png
+from core.reconstruction.algebraic import attack as algebraic
+from core.reconstruction.kkt import attack as kkt
+from core.reconstruction.methods import auto
+from core.reconstruction.ntk import attack as ntk
+from core.reconstruction.result import Outcome
+from core.runs.directory import Run
+from core.runs.recorder import Recorder
+from core.tasks.inputs import load_victim, observe_files, resolve_base, victim_run
+from core.tasks.nearest_images import base_images, write_nearest
+from core.tasks.scoring import score, score_training
+from core.threat.observation import Observation
+from core.threat.observe import observe
+
+METHODS: dict[str, Callable[..., Outcome]] = {"auto": auto.attack, "ntk": ntk.attack, "kkt": kkt.attack,
+                                               "algebraic": algebraic.attack}
+
+
+def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
+    """Attack and report; a stopped or timed-out attack reports its best images so far.
+
+    Writes ``reconstruction.safetensors`` (x [N, C, H, W] in [0, 1]), ``result.safetensors`` (the method's
+    tensors), pictures, and ``report.json`` last. Where the victim is a run of ours its images go to the score
+    and to ``truth.png``; the attack gets the observation alone.
+    """
+    began = time.monotonic()
+    victim = load_victim(run, config.finetune) if config.finetune else None
+    observation = observe(victim, config.threat) if victim else observe_files(config)
+    if victim:
+        _check_nothing_given(config)
+        write_atomic(run.file("truth.png"), grid_png(victim.x))
+    if observation.network.image_shape == PLANAR:
+        write_json(run.file("plane.json"), landscape(observation.network))
+    outcome = METHODS[config.method](observation, config, recorder, began=began)
+    recorder.log(outcome.status.value)
+    _write(run, outcome)
+    scored = score(run, outcome, victim) if victim else score_training(run, outcome, config, recorder)
+    if victim:
+        source = victim_run(run, config.finetune)
+        base = base_images(resolve_base(source, source.config().base), recorder)
+        scored["nearest"] = write_nearest(run, outcome.x, {"private samples": victim.x, "base's training set": base})
+    write_json(run.file("report.json"), finite({**_report(observation, outcome), "score": scored,
+                                                "changes": [change.model_dump() for change in run.changes()],
+                                                "seconds": run.status().seconds}))
+    recorder.summary(residual=outcome.residuals["residual"], samples=len(outcome.x), method=outcome.method,
+                     threat=observation.threat.level, **_headline(scored))
+
+
+def _headline(scored: dict[str, Any] | None) -> dict[str, float]:
+    """The one number of a score that cards show: of pictures or of points."""
+    return {name: scored[name] for name in ("mean_ssim", "mean_distance") if scored and name in scored}
+
+
+def _check_nothing_given(config: AttackConfig) -> None:
+    for name in ("checkpoint", "adapter", "tuned", "samples", "labels", "known_learning_rate", "known_steps"):
+        if getattr(config, name) not in (None, ""):
+            raise InputError(f"{name}: this is for files made elsewhere; of the fine-tuning run {config.finetune} the "
+                             "threat level decides what is known. Leave it empty.")
+
+
+def _write(run: Run, outcome: Outcome) -> None:
+    write_tensors(run.file("result.safetensors"), outcome.tensors)
+    write_tensors(run.file("reconstruction.safetensors"), {"x": outcome.x.float()})
+    write_atomic(run.file("reconstruction.png"), grid_png(outcome.x))
+    for name, picture in outcome.pictures.items():
+        write_atomic(run.file(name), picture)
+
+
+def _report(observation: Observation, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "method": outcome.method, "method_reason": outcome.reason,
+        "status": outcome.status.name.lower(), "status_message": outcome.status.value,
+        "threat": observation.threat.level, "samples": len(outcome.x), "samples_found_by": outcome.samples_found_by,
+        "labels": outcome.labels.tolist(), "labels_found_by": outcome.labels_found_by,
+        "coefficients": outcome.coefficients.tolist(), **outcome.facts, "residuals": outcome.residuals,
+        "confidence": outcome.confidence, "limits": outcome.limits}

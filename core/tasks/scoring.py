@@ -1,0 +1,73 @@
+"""The score of an attack on a run of ours: the only thing that is told the truth, after the attack has chosen."""
+
+from typing import Any
+
+import torch
+
+from core.artifacts.checkpoint import load_checkpoint
+from core.assessment.gates import in_order, matched_gates, mismatch
+from core.assessment.matching import match
+from core.assessment.training_score import score_against, score_points, training_truth
+from core.config.kinds import AttackConfig
+from core.data.problems import problem_of
+from core.io.errors import InputError
+from core.io.files import write_atomic, write_tensors
+from core.io.images import grid_png
+from core.reconstruction.result import Outcome
+from core.runs.directory import Run
+from core.runs.recorder import Recorder
+from core.tasks.nearest_images import write_nearest
+from core.threat.observe import Victim
+
+
+def score(run: Run, outcome: Outcome, victim: Victim) -> dict[str, Any]:
+    """All private samples, matched once.
+
+    Lists run over the targets. ``gate_mismatch`` is the share of a target's neurons whose gate at the base is another
+    one for its reconstruction, ``pattern_mismatch`` the share of wrong gates among those that the attack read off the
+    update itself. Which neurons these are goes to ``truth_patterns.safetensors``: ``truth.layers.l`` and
+    ``found.layers.l`` [N, n] uint8, 255 where a target has no reconstruction.
+    """
+    found = match(outcome.x.cpu(), victim.x.float())
+    pairs = matched_gates(victim.network, victim.x, outcome.x, found.assignment)
+    write_tensors(run.file("truth_patterns.safetensors"), {
+        f"{side}.{name}": rows for name, pair in pairs.items() for side, rows in zip(("truth", "found"), pair,
+                                                                                     strict=True)})
+    read = {name: in_order(outcome.tensors[f"patterns.{name}"].to(torch.uint8), found.assignment)
+            for name in pairs if f"patterns.{name}" in outcome.tensors}
+    return {**found.values, **{f"mean_{name}": found.mean(name) for name in found.values}, "targets": found.targets,
+            "recovered": found.recovered, "assignment": found.assignment, "labels": victim.labels.tolist(),
+            "coefficients": victim.coefficients.tolist(), "problem": victim.problem,
+            "gate_mismatch": {name: mismatch(*pair) for name, pair in pairs.items()},
+            **({"pattern_mismatch": {name: mismatch(pairs[name][0], rows) for name, rows in read.items()}}
+               if read else {}),
+            "selected_by": "the attack's own residual"}
+
+
+def score_training(run: Run, outcome: Outcome, config: AttackConfig, recorder: Recorder) -> dict[str, Any] | None:
+    """Images out of trained weights alone against all training samples of that base, and by chance.
+
+    A base of this laboratory names its training samples; of any other file, and where the data are out of reach,
+    nothing is known and None comes back. `core.assessment.training_score` says what the fields are.
+    """
+    checkpoint = load_checkpoint(config.checkpoint)
+    facts = checkpoint.facts
+    if outcome.method != "kkt" or config.adapter or config.tuned or not facts.get("indices") or not len(outcome.x):
+        return None
+    try:
+        problem = problem_of(facts)
+    except InputError as error:
+        recorder.log(f"Not scored against the training samples: {error}")
+        return None
+    indices = torch.tensor(facts["indices"])
+    truth = training_truth(problem, indices, checkpoint.network.input_mean)
+    write_atomic(run.file("truth.png"), grid_png(truth.x))
+    candidates = outcome.tensors["x"][int(outcome.tensors["best"])]  # all, as the search left them
+    if problem.kind.planar:
+        write_tensors(run.file("truth.safetensors"), {"x": truth.x, "labels": truth.labels})
+        values = score_points(truth, outcome.x.cpu())
+    else:
+        values = score_against(truth, outcome.x.cpu(), candidates)
+        values["nearest"] = write_nearest(run, outcome.x, {"base's training set": truth.x})
+    return {**values, "problem": problem.name, "of": f"training {problem.kind.noun}s",
+            "selected_by": "the attack's own residual"}

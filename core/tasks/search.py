@@ -1,0 +1,160 @@
+"""A search: attacks with other knobs, trial after trial, each a run of its own beside this one.
+
+Trials are found again by their ids, ``attack-NAME-001``, …, and the study by this run's rows: Stop, a kill and Resume
+cost nothing but the seconds since the trial's last checkpoint. They are computed in this process, so that a trial can
+be pruned at the very step at which it falls behind, and a repeat prunes at the same one.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from optuna.trial import Trial
+
+from core.config.kinds import SearchConfig, parse_config
+from core.io.errors import InputError
+from core.io.files import finite, write_json
+from core.reconstruction.kkt import attack as kkt
+from core.reconstruction.ntk import attack as ntk
+from core.runs.directory import Run
+from core.runs.recorder import Recorder, describe_failure
+from core.runs.store import RunStore
+from core.studies.search.report import report
+from core.studies.search.space import axes, start_values, trial_values
+from core.studies.search.study import Study, report_every
+from core.studies.search.trials import summary
+from core.tasks import attack
+
+ALPHAS = {"kkt": kkt.ALPHAS, "ntk": ntk.ALPHAS}
+KKT_ONLY = ("min_lambda",)
+JUDGES = {"residual": "the attack's own residual", "ssim": "the truth (an oracle)"}
+
+
+class Judge:
+    """Follows a trial's smallest residual and says once where the study prunes it."""
+
+    def __init__(self, study: Study, trial: Trial, config: SearchConfig) -> None:
+        self._study, self._trial, self._every = study, trial, report_every(config)
+        self.reported: list[list[float]] = []  # [step, smallest residual so far]
+        self.pruned_at: int | None = None
+
+    def see(self, row: dict[str, Any]) -> bool:
+        """Take in a row of the trial's metrics; whether it is pruned."""
+        if row["step"] % self._every == 0 and self._study.prunes and self.pruned_at is None:
+            now = [value for value in finite(row["restart_losses"]) if value is not None]
+            best = min([value for _, value in self.reported[-1:]] + now, default=None)
+            if best is not None:
+                self.reported.append([row["step"], best])
+                self._trial.report(best, row["step"])
+                self.pruned_at = row["step"] if self._trial.should_prune() else None
+        return self.pruned_at is not None
+
+
+class TrialRecorder(Recorder):
+    """Writes a trial's run directory; stops with the search, and where the trial is pruned."""
+
+    def __init__(self, run: Run, *, search: Recorder, judge: Judge) -> None:
+        super().__init__(run)
+        self._search, self._judge = search, judge
+
+    def record(self, step: int, **values: float | list[float] | str) -> None:
+        super().record(step, **values)
+        self.judge({"step": step, **values})
+
+    def judge(self, row: dict[str, Any]) -> None:
+        if self._judge.see(row):
+            self.ask_to_stop(f"Pruned at step {self._judge.pruned_at:,}: its residual was above the median of the "
+                             "earlier trials.")
+
+    def should_stop(self) -> bool:
+        self.stop_seen = super().should_stop() or self._search.should_stop()
+        return self.stop_seen
+
+
+def execute(run: Run, config: SearchConfig, recorder: Recorder) -> None:
+    """Run all trials; one row of metrics.jsonl a trial, then ``report.json``. A stop leaves the rows and no report."""
+    foreign = [name for name in config.knobs if name in KKT_ONLY]
+    if config.method != "kkt" and foreign:
+        raise InputError(f"knobs: {foreign[0]} belongs to kkt alone; leave it out for {config.method}.")
+    start = start_values(config, alphas=ALPHAS[config.method])
+    rows = run.metrics()[0]
+    study = Study(config, axes(config, start), start, rows)
+    recorder.log(f"{config.trials} trials of {config.method}, judged by {JUDGES[config.objective]}; {len(rows)} done "
+                 "before.")
+    recorder.progress(len(rows), config.trials)
+    for number in range(len(rows) + 1, config.trials + 1):
+        trial = study.ask()
+        row = _trial(run, config, recorder, study, trial, number)
+        if row is None:
+            recorder.log(f"Stopped after {number - 1} of {config.trials} trials; Resume continues from here.")
+            return
+        study.tell(trial, row)
+        recorder.record(number, **row, importance=study.importance())
+        recorder.save_checkpoint({}, {"step": number})  # rows up to here outlive a resume
+        recorder.progress(number, config.trials)
+        rows = run.metrics()[0]
+        recorder.summary(**summary(config, rows))
+    write_json(run.file("report.json"), finite(report(config, rows)))
+
+
+def _trial(run: Run, config: SearchConfig, recorder: Recorder, study: Study, trial: Trial,
+           number: int) -> dict[str, Any] | None:
+    """The row of a trial; None where somebody asked to stop before it was finished."""
+    child, judge, reason = _child(run, config, trial.params, number), Judge(study, trial, config), ""
+    recorder.summary(current=child.id)
+    if recorder.should_stop():
+        return None
+    state = child.status().state
+    if state in ("stopped", "interrupted"):
+        child.reset_for_resume()
+    if state == "failed" and number == 1:
+        raise InputError(child.status().message)
+    if state in ("done", "failed"):  # and killed before its row was written
+        for row in child.metrics()[0]:
+            judge.see(row)
+    else:
+        try:
+            with TrialRecorder(child, search=recorder, judge=judge) as trial_recorder:
+                for row in child.metrics()[0]:  # of an attempt that was killed
+                    trial_recorder.judge(row)
+                write_json(child.file("environment.json"), run.environment() or {})
+                attack.execute(child, child.config(), trial_recorder)
+        except Exception as error:  # logged by the trial's own recorder; other knobs may do better
+            if number == 1:
+                raise
+            reason = describe_failure(error)
+            recorder.log(f"Trial {number} failed: {reason}")
+        if recorder.should_stop() and judge.pruned_at is None and child.status().state == "stopped":
+            return None
+    return _row(config, child, trial.params, number, judge, reason)
+
+
+def _child(run: Run, config: SearchConfig, params: dict[str, float], number: int) -> Run:
+    """The run of that trial, made where it is missing."""
+    run_id = f"attack-{run.id.removeprefix('search-')}-{number:03d}"
+    name = f"Trial {number}" + (" of an oracle search" if config.objective == "ssim" else "")  # copies say so too
+    wanted = parse_config({**trial_values(config, params), "name": name})
+    child = Run(run.path.parent / run_id)
+    if not child.path.exists():
+        RunStore(run.path.parent).create(wanted, run_id=run_id)
+    elif child.config() != wanted:
+        raise InputError(f"run: {run_id} exists already and is another run; rename or delete it.")
+    status = child.stored_status()
+    if status.state == "pending" and "search" not in status.summary:  # by this, lists know whose child it is
+        child.write_status(replace(status, summary={"search": run.id}))
+    return child
+
+
+def _row(config: SearchConfig, child: Run, params: dict[str, float], number: int, judge: Judge,
+         reason: str) -> dict[str, Any]:
+    status, found = child.status(), child.report() or {}
+    residual, score = found.get("residuals", {}).get("residual"), found.get("score") or {}
+    state = "pruned" if judge.pruned_at is not None else "done" if status.state == "done" else "failed"
+    if state == "done" and residual is None:
+        state, reason = "failed", found.get("status_message", "It has no residual.")
+    if config.objective == "ssim" and state == "done" and score.get("mean_ssim") is None:
+        raise InputError("objective: ssim needs a truth to judge by, and there is none for this victim; choose "
+                         "residual, or attack a base or a fine-tuning of this laboratory.")
+    return {"trial": number, "attack": child.id, "state": state, "params": params, "residual": residual,
+            "mean_ssim": score.get("mean_ssim"), "targets": score.get("targets"), "pruned_at": judge.pruned_at,
+            "reported": judge.reported, "seconds": status.seconds,
+            "reason": reason or (status.message or "It was stopped by hand." if state == "failed" else "")}

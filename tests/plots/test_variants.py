@@ -1,0 +1,44 @@
+"""Plot data of experiments on a base alone: means, chance and counts, worked out by hand."""
+
+import pytest
+
+from core.plots.variants import arm_name, arms_chart, arms_figure
+
+NAMES = ["one", "two", "three"]
+
+
+def row(arm: str, seed: int, ssim: float | None, recovered: int = 3, chance: float | None = 0.3) -> dict:
+    return {"arm": arm, "seed": seed, "mean_ssim": ssim, "recovered": recovered, "targets": 20,
+            "attack": f"{arm}-{seed}", "chance_mean_ssim": chance,
+            "chance_recovered": None if chance is None else 10 * chance}
+
+
+def test_means_counts_and_chance_stand_at_their_arms():
+    rows = [row("one", 0, 0.2, 4), row("one", 1, 0.6, 8), row("two", 0, 0.5, 5, None), row("two", 1, None)]
+    ssim, count = arms_chart(rows, NAMES).panels
+    assert ssim.means == [pytest.approx(0.4), 0.5, None]
+    assert ssim.chance == [pytest.approx(0.3), None, None]
+    assert (count.means, count.top) == ([6, 5, None], 20)
+    assert count.chance == [pytest.approx(3.0), None, None]
+    assert count.y_title == "SSIM > 0.4, of 20 targets"
+    assert [dot.attack for dot in ssim.dots] == ["one-0", "one-1", "two-0"]
+    assert [round(dot.x) for dot in ssim.dots] == [0, 0, 1]
+    assert ssim.dots[0].x < 0 < ssim.dots[1].x
+    assert [dot.y for dot in count.dots] == [4, 8, 5]
+    assert arm_name(rows[0]) == "one, seed 0"
+
+
+def test_figure_names_each_arm_and_carries_the_attacks():
+    figure = arms_figure(arms_chart([row("one", 0, 0.2), row("three", 0, 0.4)], NAMES), revision="r")
+    assert list(figure.layout.xaxis.ticktext) == NAMES
+    dots, means, chance = figure.data[:3]
+    assert [data[0] for data in dots.customdata] == ["one-0", "three-0"]
+    assert list(means.y) == [0.2, 0.2, None, None, None, None, 0.4, 0.4, None]
+    assert chance.line.dash == "dot"
+    assert figure.layout.yaxis2.title.text.endswith("of 20 targets")
+
+
+def test_nothing_yet_is_an_empty_chart():
+    chart = arms_chart([row("one", 0, None)], NAMES)
+    assert chart.empty
+    assert len(arms_figure(chart, revision="r").data) == 6
