@@ -6,7 +6,8 @@ The victim is a random 784-1000-1000-1 network with a bias in the first layer: t
 what was trained. A step is the objective with its gradients, the penalties and Adam's update. Ours is timed inside
 `solve`, with everything that it does besides and its look at the exact residual every 25 steps; `reference` is
 the same step in float64 as the published code takes it, and nothing else (`benchmarks.reference`). Both run on the
-GPU where there is one. They take turns, and each time is the least of its rounds, the one that other work on the
+GPU where there is one, and ours takes float32 products by the library that a run would choose
+(`core.host.products`), which the second line names. They take turns, and each time is the least of its rounds, the one that other work on the
 machine disturbed least. The last line is JSON:
 {"ratio_vs_reference": reference / ours by the number of candidates, both over pixels; "ratio_confined": the same
 reference over ours as the attack runs by default, confined to the span of the first layer's samples (as many as
@@ -24,6 +25,7 @@ import torch
 from benchmarks.reference import kkt_steps
 from core.config.monitor import Silent
 from core.host.compute import choose
+from core.host.products import choose_products, using
 from core.models.mlp import MLP
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.kkt import KKTStationarity
@@ -105,8 +107,14 @@ class Comparison:
 
 
 def main() -> None:
-    network = victim()
     print(f"{choose().describe()}, {torch.get_num_threads()} threads on {os.cpu_count()} cores")
+    products = choose_products(choose())
+    print(products.reason)
+    with using(products):
+        compare(victim())
+
+
+def compare(network: MLP) -> None:
     ratios, confined_ratios = {}, {}
     for candidates in CANDIDATES:
         pair = Comparison(network, candidates=candidates)

@@ -12,10 +12,12 @@ from typing import Any
 
 from core.host.compute import Compute
 from core.host.hardware import PROJECT, cpu_cores
+from core.host.products import Products
 
 
-def environment(*, compute: Compute, threads: int) -> dict[str, Any]:
-    """Versions, device, host, threads, git commit (None outside a checkout) and command, as plain JSON."""
+def environment(*, compute: Compute, threads: int, products: Products) -> dict[str, Any]:
+    """Versions, device, host, threads, the library of float32 products (`core.host.products`), git commit (None outside
+    a checkout) and command, as plain JSON."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -23,6 +25,8 @@ def environment(*, compute: Compute, threads: int) -> dict[str, Any]:
         "device": compute.describe(),
         "cores": cpu_cores(),
         "threads": threads,
+        "products": products.library,
+        "products_reason": products.reason,
         "command": shlex.join([sys.executable, *sys.argv]),
         "git_commit": _git_commit(),
         "started": time.strftime("%Y-%m-%d %H:%M:%S%z"),

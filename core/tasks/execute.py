@@ -17,6 +17,7 @@ from core.config.kinds import RunConfig
 from core.host.compute import choose, set_threads
 from core.host.environment import environment
 from core.host.hardware import slots
+from core.host.products import PLAIN, choose_products, using
 from core.io.errors import InputError
 from core.io.files import write_json
 from core.runs.directory import Run
@@ -55,8 +56,17 @@ def complain(sentence: str, code: int) -> int:
 def _dispatch(run: Run, config: RunConfig, recorder: Recorder) -> None:
     compute = choose(device=config.device, precision=config.precision)
     threads = set_threads(slots())
-    write_json(run.file("environment.json"), environment(compute=compute, threads=threads))
-    importlib.import_module(f"core.tasks.{config.kind}").execute(run, config, recorder)
+    products = choose_products(compute, earlier=_earlier_products(run))
+    write_json(run.file("environment.json"), environment(compute=compute, threads=threads, products=products))
+    recorder.log(products.reason)
+    with using(products):
+        importlib.import_module(f"core.tasks.{config.kind}").execute(run, config, recorder)
+
+
+def _earlier_products(run: Run) -> str | None:
+    """Of a run that goes on from a checkpoint; before environments named them, products were torch's own."""
+    before = run.environment() if run.file("checkpoint.safetensors").exists() else None
+    return None if before is None else before.get("products", PLAIN)
 
 
 @contextlib.contextmanager

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from core.config.kinds import PretrainConfig
+from core.host import products
 from core.host.environment import pinned_packages
 from core.io.errors import InputError
+from core.io.files import write_json
 from core.runs.directory import create
 from core.tasks import execute as module
 from core.tasks.execute import ABORTED, BAD_INPUT, DONE, FAILED, SUPERVISOR, execute
@@ -50,6 +52,31 @@ def test_the_environment_is_written_before_the_engine_starts(run, engine, monkey
     assert seen["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert set(seen["packages"]) == set(pinned_packages())
     assert seen["threads"] == seen["torch_threads"] == 1
+
+
+def test_a_resumed_run_multiplies_by_the_library_it_began_with(run, engine, monkeypatch):
+    monkeypatch.setattr(products, "trial", lambda: products.Trial(error=4e-7, speedup=2.0))
+    seen = []
+
+    def stopped(recorder):
+        seen.append((recorder.run.environment()["products"], torch.backends.mkldnn.matmul.fp32_precision))
+        recorder.save_checkpoint({}, {"step": 1})
+        recorder.ask_to_stop("")
+
+    engine(stopped)
+    assert execute(run) == DONE
+    monkeypatch.setattr(products, "trial", lambda: products.Trial(error=4e-7, speedup=0.9))
+    run.reset_for_resume()
+    assert execute(run) == DONE
+    assert seen == [("onednn", "bf16")] * 2
+    assert "oneDNN's float32 products, as before" in run.log_tail()
+
+    stored = run.environment()
+    del stored["products"]  # a run of before environments named them
+    write_json(run.file("environment.json"), stored)
+    run.reset_for_resume()
+    assert execute(run) == DONE
+    assert seen[-1] == ("plain", "ieee")
 
 
 @pytest.mark.parametrize(("error", "code", "said"), [
