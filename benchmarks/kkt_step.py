@@ -6,9 +6,9 @@ The victim is a random 784-1000-1000-1 network with a bias in the first layer: t
 what was trained. A step is the objective with its gradients, the penalties and Adam's update. Ours is timed inside
 `solve`, with everything that it does besides and its look at the exact residual every 25 steps; `reference` is
 the same step in float64 as the published code takes it, and nothing else (`benchmarks.reference`). Both run on the
-GPU where there is one, and ours takes float32 products by the library that a run would choose
-(`core.host.products`), which the second line names. They take turns, and each time is the least of its rounds, the one that other work on the
-machine disturbed least. The last line is JSON:
+GPU where there is one, and ours takes float32 products by the library that a run would choose, which the second line
+names (`core.host.products`). They take turns, and each time is the least of its rounds, the one that other work on
+the machine disturbed least. The last line is JSON:
 {"ratio_vs_reference": reference / ours by the number of candidates, both over pixels; "ratio_confined": the same
 reference over ours as the attack runs by default, confined to the span of the first layer's samples (as many as
 candidates, 500 for 1,000, drawn at random here); "restarts_16_vs_1": time of 16 restarts of 20 candidates in one
