@@ -1,4 +1,4 @@
-"""What the algebraic attack reads out of published adapters, over cases and seeds: the table of the README.
+"""What the algebraic attack reads out of published adapters, over cases and seeds: the table of docs/results.md.
 
     python -m benchmarks.algebraic_quality [--seeds 0,1,2,3,4] [--cases n1-r8,n4-r8] [--base FILE] [--json FILE]
 

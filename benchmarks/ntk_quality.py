@@ -1,4 +1,4 @@
-"""What the NTK attack reconstructs, over victims and seeds: the table of the README.
+"""What the NTK attack reconstructs, over victims and seeds: the table of docs/results.md.
 
     python -m benchmarks.ntk_quality [--seeds 0,1,2,3,4] [--cases n2,r8] [--base RUN_OR_FILE] [--restarts 8]
 

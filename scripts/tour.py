@@ -1,6 +1,6 @@
-"""The README's pictures: a dashboard of its own, the guided demo and one experiment made in it, a picture of each stop.
+"""The pictures of README and docs: a dashboard of its own, the guided demo and one experiment in it, a picture each.
 
-    python -m scripts.tour [--out assets/screenshots]
+    python -m scripts.tour [--out docs/screenshots]
 
 Takes about four minutes on two cores. Needs chromium, as scripts/screenshots.py does.
 """
@@ -65,7 +65,7 @@ def tour(page: Page, out: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("assets/screenshots"), help="folder of the pictures")
+    parser.add_argument("--out", type=Path, default=Path("docs/screenshots"), help="folder of the pictures")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
