@@ -1,6 +1,6 @@
 # make run   the dashboard on http://127.0.0.1:8501 (PORT=… for another port)
 # make test  every test, in two processes, since browser tests wait a lot (ARGS="-k store" for some)
-# Both make .venv and install requirements.txt first, when it has changed. PYTHON=… names the interpreter.
+# All make .venv and install requirements.lock first, when it has changed. PYTHON=… names the interpreter.
 
 PORT ?= 8501
 ARGS ?=

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes .venv and installs requirements.txt into it. Does nothing, quickly, when both are up to date.
+# Makes .venv and installs requirements.lock into it, every version pinned, or requirements.txt where that does not fit.
+# Does nothing, quickly, when all is up to date.
 # PYTHON names the interpreter to make it with.
 set -eu
 cd "$(dirname "$0")/.."
@@ -25,9 +26,25 @@ if ! works .venv/bin/python pip; then
     fi
 fi
 
-# The copy is made last: an installation that was cut short is taken up again.
-if ! cmp -s requirements.txt .venv/requirements.txt; then
+asked() {  # all that is to be installed, to see whether it has changed
+    for list in requirements.lock requirements.txt; do
+        if [ -f "$list" ]; then cat "$list"; fi
+    done
+}
+
+install() {
+    .venv/bin/python -m pip install --disable-pip-version-check --quiet "$@"
+}
+
+# The copy is made last: an installation that was cut short is taken up again. Both files together: pip refuses a lock
+# that has fallen behind requirements.txt, as it does one that does not fit this platform.
+if ! asked | cmp -s - .venv/installed.txt; then
     echo "Installing the packages of requirements.txt into .venv; the first time takes minutes."
-    .venv/bin/python -m pip install --disable-pip-version-check --quiet -r requirements.txt
-    cp requirements.txt .venv/requirements.txt
+    if [ ! -f requirements.lock ]; then
+        install -r requirements.txt
+    elif ! install -r requirements.lock -r requirements.txt 2>.venv/lock.log; then
+        echo "requirements.lock does not fit here (.venv/lock.log says why), so what lies below requirements.txt is not pinned."
+        install -r requirements.txt
+    fi
+    asked >.venv/installed.txt
 fi
