@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 
 from core.assessment.matching import match
 from core.cli.launch import run_here
-from core.config.kinds import FinetuneConfig, PretrainConfig
+from core.config.finetune import FinetuneConfig
+from core.config.pretrain import PretrainConfig
 from core.runs.store import RunStore
 
 CASES: dict[str, dict] = {  # name: knobs of the fine-tuning

@@ -24,9 +24,12 @@ from typing import Any
 from playwright.sync_api import BrowserContext
 
 from core.cli.launch import run_here
-from core.config.kinds import AttackConfig, FinetuneConfig, PretrainConfig, RunConfig
+from core.config.finetune import FinetuneConfig
+from core.config.knob import RunConfig
+from core.config.pretrain import PretrainConfig
 from core.io.files import write_json
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.status import Status, this_process
 from core.runs.store import RunStore
 from scripts.screenshots import chromium, settle

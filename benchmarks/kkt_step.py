@@ -32,8 +32,9 @@ from core.reconstruction.objectives.kkt import KKTStationarity
 from core.reconstruction.priors.penalties import Box, MinLambda
 from core.reconstruction.solvers.first_order import Adam
 from core.reconstruction.solvers.initial import Start, draw_start
+from core.reconstruction.solvers.plan import Plan
 from core.reconstruction.solvers.search_space import SearchSpace, pixels, row_space
-from core.reconstruction.solvers.solve import Plan, solve
+from core.reconstruction.solvers.solve import solve
 from core.threat.model import ThreatModel
 from core.threat.observation import TrainedWeights
 

@@ -12,8 +12,11 @@ import json
 import tempfile
 from pathlib import Path
 
-from core.config.kinds import AttackConfig, FinetuneConfig, PretrainConfig, RunConfig
+from core.config.finetune import FinetuneConfig
+from core.config.knob import RunConfig
+from core.config.pretrain import PretrainConfig
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
 from core.tasks import attack, finetune, pretrain

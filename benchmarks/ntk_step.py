@@ -25,8 +25,9 @@ from core.reconstruction.objectives.ntk import NTKStationarity
 from core.reconstruction.priors.penalties import Box
 from core.reconstruction.solvers.first_order import Adam
 from core.reconstruction.solvers.initial import draw_start
+from core.reconstruction.solvers.plan import Plan
 from core.reconstruction.solvers.search_space import row_space
-from core.reconstruction.solvers.solve import Plan, solve
+from core.reconstruction.solvers.solve import solve
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta
 

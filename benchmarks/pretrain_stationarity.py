@@ -17,8 +17,8 @@ from itertools import pairwise
 
 import torch
 
-from core.config.kinds import PretrainConfig
 from core.config.monitor import Silent
+from core.config.pretrain import PretrainConfig
 from core.data.problems import Problem, open_problem
 from core.tasks.pretrain import new_network
 from core.training.pretrain import PretrainOutcome, pretrain

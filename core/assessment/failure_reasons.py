@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.config.kinds import AttackConfig
 from core.config.thresholds import POOR_FIT, RECOVERED, STABLE_COSINE, UNMOVED, VISIBLE_WITHIN
 from core.io.wording import counted, fixed, number, percent
+from core.reconstruction.registry import explains_weights, searches
+from core.runs.kinds import AttackConfig
 
 FAILED, SUSPECT, CLEAR, UNKNOWN = "failed", "suspect", "clear", "unknown"
 ORDER = (FAILED, SUSPECT, UNKNOWN, CLEAR)
@@ -41,7 +42,7 @@ def reasons(config: AttackConfig, report: Report, *, victim: Report | None = Non
     `report` is the attack's; `victim` that of the fine-tuning it attacked, `base` that of the network it attacked or
     started from, where they are runs of this laboratory.
     """
-    whole = report.get("method") == "kkt"
+    whole = explains_weights(report.get("method", ""))
     checks = [_ended(report), _samples(report),
               *([_supported(base), _stationary(report, base), _floor(config, report)] if whole else
                 [_visible(victim), _flipped(victim, report), _rank(report, victim), _optimizer(victim),
@@ -239,7 +240,7 @@ def _floor(config: AttackConfig, report: Report) -> Reason:
 def _restarts(report: Report) -> Reason:
     name, residual = "Search and restarts", (report.get("residuals") or {}).get("residual")
     restarts, near = report.get("restarts"), report.get("restarts_near_best")
-    if report.get("method") == "algebraic" and not restarts:
+    if not searches(report.get("method", "")) and not restarts:
         return Reason(name, CLEAR, "Solved, not searched: there are no restarts that could have gone astray.",
                       f"residual {number(residual)}")
     evidence = f"residual {number(residual)}" + (f", {near} of {restarts} restarts near the best" if restarts else "")

@@ -6,9 +6,12 @@ Ordinary runs under fixed ids, made by the same engines; nothing in them is prep
 import time
 
 from core.cli.launch import run_here
-from core.config.kinds import AttackConfig, FinetuneConfig, PretrainConfig, RunConfig
+from core.config.finetune import FinetuneConfig
+from core.config.knob import RunConfig
+from core.config.pretrain import PretrainConfig
 from core.io.errors import InputError
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.store import RunStore
 
 DEMO: dict[str, tuple[RunConfig, str]] = {

@@ -10,9 +10,12 @@ from pathlib import Path
 
 from core.cli.options import add_knobs, build_config, parse_value, read_config, split_assignment
 from core.cli.progress import progress_bar
-from core.config.kinds import KINDS, AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig, parse_config
+from core.config.experiment import ExperimentConfig
+from core.config.finetune import FinetuneConfig
+from core.config.knob import RunConfig
 from core.io.errors import InputError
 from core.runs.directory import Run, create
+from core.runs.kinds import KINDS, AttackConfig, parse_config
 from core.runs.store import RunStore
 from core.studies.experiments.presets import OWN
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from core.cli.launch import find_run
 from core.cli.options import parse_value, split_assignment
-from core.config.kinds import KINDS
 from core.io.errors import InputError
 from core.io.files import write_atomic
 from core.runs.directory import Run
+from core.runs.kinds import KINDS
 from core.runs.store import RunStore
 from core.runs.tuning import request
 

@@ -9,8 +9,10 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from core.config.kinds import RunConfig, parse_config
+from core.config.knob import RunConfig
 from core.io.errors import InputError
+from core.reconstruction.registry import described
+from core.runs.kinds import parse_config
 
 PREFIX = "knob:"  # keeps the options of knobs apart from --config, --set and --out
 # Documented names that are shorter than the knob's own.
@@ -29,7 +31,7 @@ def add_knobs(parser: argparse.ArgumentParser, model: type[RunConfig]) -> None:
         if name != "kind":
             flag = ALIASES.get(name) if name in ALIASES else "--" + name.replace("_", "-")
             group.add_argument(flag, dest=PREFIX + name, metavar=_metavar(field), default=argparse.SUPPRESS,
-                               help=_help(field).replace("%", "%%"))
+                               help=_help(name, field).replace("%", "%%"))
 
 
 def build_config(model: type[RunConfig], args: argparse.Namespace) -> RunConfig:
@@ -109,11 +111,11 @@ def _metavar(field: FieldInfo) -> str:
     return "VALUE"
 
 
-def _help(field: FieldInfo) -> str:
+def _help(name: str, field: FieldInfo) -> str:
     facts = []
     if not field.is_required() and field.default not in (None, ""):
         facts.append(f"default {json.dumps(field.default, ensure_ascii=False)}")
     unit = (field.json_schema_extra or {}).get("unit")
     if unit:
         facts.append(str(unit))
-    return (field.description or "") + (f" [{', '.join(facts)}]" if facts else "")
+    return described(name, field.description or "") + (f" [{', '.join(facts)}]" if facts else "")

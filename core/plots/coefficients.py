@@ -5,8 +5,7 @@ from typing import Any
 
 from core.data.catalogue import label_name
 from core.plots.compare import in_order_of_truth
-
-COMPARABLE = ("ntk", "algebraic")  # methods whose coefficients multiply the features of the update, as the true ones do
+from core.reconstruction.registry import explains_weights
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ def coefficient_chart(report: dict[str, Any] | None, *, rounding_floor: float | 
         return None
     score = report.get("score") or {}
     series = [_series("recovered", in_order_of_truth(values, report))]
-    if score.get("coefficients") and report.get("method") in COMPARABLE:
+    if score.get("coefficients") and not explains_weights(report.get("method", "")):
         series.append(_series("true", score["coefficients"]))
     labels = score.get("labels") or in_order_of_truth(report.get("labels") or [], report)
     found = in_order_of_truth(report.get("labels") or [], report)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from core.config.kinds import RunConfig
+from core.config.knob import RunConfig
 from core.io.wording import duration, fixed, number, percent
 from core.runs.directory import Run
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.config.kinds import AttackConfig, SearchConfig
+from core.runs.kinds import AttackConfig, SearchConfig
 from core.studies.search.trials import best
 
 Row = dict[str, Any]

@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.config.kinds import AttackConfig, ExperimentConfig, FinetuneConfig, RunConfig, SearchConfig
+from core.config.experiment import ExperimentConfig
+from core.config.finetune import FinetuneConfig
+from core.config.knob import RunConfig
 from core.data.catalogue import KINDS
 from core.io.wording import counted
+from core.reconstruction import registry
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig, SearchConfig
 from core.runs.status import Status
 from core.studies.experiments.presets import PRESETS
-
-METHOD_NAMES = {"auto": "Auto", "ntk": "NTK", "kkt": "KKT", "algebraic": "Algebraic"}
 
 
 def title(config: RunConfig, status: Status | None = None) -> str:
@@ -25,12 +27,12 @@ def title(config: RunConfig, status: Status | None = None) -> str:
         return f"{PRESETS[config.preset].title}, {config.size}"
     if isinstance(config, SearchConfig):
         oracle = ", oracle" if config.objective == "ssim" else ""
-        return f"{METHOD_NAMES[config.method]}, {counted(len(config.knobs), 'knob')}{oracle}"
+        return f"{registry.title(config.method)}, {counted(len(config.knobs), 'knob')}{oracle}"
     if isinstance(config, AttackConfig) and not config.finetune:
         return f"Attack on {Path(config.adapter or config.tuned or config.checkpoint).name}"
     if isinstance(config, AttackConfig):
         method = (status.summary.get("method") if status else None) or config.method
-        return f"{METHOD_NAMES.get(method, method)}, {config.threat}"
+        return f"{registry.title(method)}, {config.threat}"
     kind = "Convolutional base" if config.network == "conv" else "Base"
     problem = KINDS[config.problem]
     return f"{kind} {config.hidden} wide, {problem.counted(len(problem.classes) * config.samples_per_class)}"

@@ -9,10 +9,9 @@ from core.reconstruction.solvers.protocol import Status
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttackResult:
     """An attack's own answer, chosen without the truth. `core.tasks.attack` writes its files and scores it."""
 
-    method: str                   # "ntk", "kkt", "algebraic"
     reason: str                   # one sentence: why this method
     status: Status                # its value is the sentence for people
     x: Tensor                     # [N, C, H, W] in [0, 1]
@@ -26,3 +25,4 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)        # of the method alone, JSON, into report.json
     tensors: dict[str, Tensor] = field(default_factory=dict)   # into result.safetensors
     pictures: dict[str, bytes] = field(default_factory=dict)   # file name to PNG
+    method: str = ""                                           # its name, set by `Method.attack`

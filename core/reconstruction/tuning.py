@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.config.kinds import AttackConfig
+from core.config.attack import AttackKnobs
 from core.config.knob_change import Change
 from core.config.monitor import Monitor
 from core.reconstruction.priors.penalties import Penalty
-from core.reconstruction.solvers.solve import Plan
+from core.reconstruction.solvers.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Tuning:
     when the process was stopped, and a config with the same `changes` repeats the run.
     """
 
-    def __init__(self, config: AttackConfig, monitor: Monitor, make: Callable[[AttackConfig], Setting]) -> None:
+    def __init__(self, config: AttackKnobs, monitor: Monitor, make: Callable[[AttackKnobs], Setting]) -> None:
         self._config, self._monitor, self._make = config, monitor, make
         self.setting = make(config)
         self._values: dict[str, float] = {}

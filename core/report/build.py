@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.assessment.failure_reasons import headline, reasons
-from core.config.kinds import AttackConfig
 from core.io.errors import InputError
 from core.io.images import tiles
 from core.io.wording import duration, fixed
@@ -21,6 +20,7 @@ from core.plots.series import Panel
 from core.plots.titles import title, unique_titles
 from core.report.html import bullets, charts, code, document, folded, heading, paragraph, strip, table
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.repeat import repeat_command
 from core.runs.store import origin, referred
 

@@ -35,10 +35,11 @@ try:
 except ImportError:  # a machine that only executes runs may lack it
     from json import loads
 
-from core.config.kinds import RunConfig, parse_config
+from core.config.knob import RunConfig
 from core.config.knob_change import Change
 from core.io.errors import InputError
 from core.io.files import write_json
+from core.runs.kinds import parse_config
 from core.runs.status import Status, parse_status, process_alive
 
 LOCK_SECONDS = 2.0    # others hold a run's lock for moments only, unless they execute it

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from core.config.kinds import RunConfig
+from core.config.knob import RunConfig
 from core.io.errors import InputError
 from core.runs.directory import Run, create
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from core.config.kinds import ExperimentConfig
+from core.config.experiment import ExperimentConfig
 from core.config.thresholds import RECOVERED, STABLE_COSINE
 from core.io.wording import fixed, number, percent
 from core.studies.experiments.grid import count_runs, expand

@@ -1,29 +1,22 @@
 """From an attack's config to its files: observation, method, report; then, apart from it, the score."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
-from core.config.kinds import AttackConfig
 from core.diagnostics.plane import PLANAR, landscape
 from core.io.errors import InputError
 from core.io.files import finite, write_atomic, write_json, write_tensors
 from core.io.images import grid_png
-from core.reconstruction.algebraic import attack as algebraic
-from core.reconstruction.kkt import attack as kkt
-from core.reconstruction.methods import auto
-from core.reconstruction.ntk import attack as ntk
-from core.reconstruction.result import Outcome
+from core.reconstruction import auto
+from core.reconstruction.result import AttackResult
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.recorder import Recorder
 from core.tasks.inputs import load_victim, observe_files, resolve_base, victim_run
 from core.tasks.nearest_images import base_images, write_nearest
 from core.tasks.scoring import score, score_training
 from core.threat.observation import Observation
 from core.threat.observe import observe
-
-METHODS: dict[str, Callable[..., Outcome]] = {"auto": auto.attack, "ntk": ntk.attack, "kkt": kkt.attack,
-                                               "algebraic": algebraic.attack}
 
 
 def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
@@ -41,7 +34,7 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
         write_atomic(run.file("truth.png"), grid_png(victim.x))
     if observation.network.image_shape == PLANAR:
         write_json(run.file("plane.json"), landscape(observation.network))
-    outcome = METHODS[config.method](observation, config, recorder, began=began)
+    outcome = auto.attack(observation, config, recorder, began=began)
     recorder.log(outcome.status.value)
     _write(run, outcome)
     scored = score(run, outcome, victim) if victim else score_training(run, outcome, config, recorder)
@@ -68,7 +61,7 @@ def _check_nothing_given(config: AttackConfig) -> None:
                              "threat level decides what is known. Leave it empty.")
 
 
-def _write(run: Run, outcome: Outcome) -> None:
+def _write(run: Run, outcome: AttackResult) -> None:
     write_tensors(run.file("result.safetensors"), outcome.tensors)
     write_tensors(run.file("reconstruction.safetensors"), {"x": outcome.x.float()})
     write_atomic(run.file("reconstruction.png"), grid_png(outcome.x))
@@ -76,7 +69,7 @@ def _write(run: Run, outcome: Outcome) -> None:
         write_atomic(run.file(name), picture)
 
 
-def _report(observation: Observation, outcome: Outcome) -> dict[str, Any]:
+def _report(observation: Observation, outcome: AttackResult) -> dict[str, Any]:
     return {
         "method": outcome.method, "method_reason": outcome.reason,
         "status": outcome.status.name.lower(), "status_message": outcome.status.value,

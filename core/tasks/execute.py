@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from core.config.kinds import RunConfig
+from core.config.knob import RunConfig
 from core.host.compute import choose, set_threads
 from core.host.environment import environment
 from core.host.hardware import slots

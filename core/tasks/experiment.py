@@ -16,12 +16,15 @@ from typing import Any
 import torch
 
 from core.artifacts.checkpoint import Checkpoint
-from core.config.kinds import ExperimentConfig, FinetuneConfig, parse_config
+from core.config.experiment import ExperimentConfig
+from core.config.finetune import FinetuneConfig
 from core.execution.worker import supervise
 from core.io.errors import InputError
 from core.io.files import finite, write_atomic, write_json
 from core.io.wording import counted
+from core.reconstruction.registry import named
 from core.runs.directory import Run
+from core.runs.kinds import parse_config
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
 from core.studies.experiments.grid import count_runs, expand, grid_values, label, preset_of, victim_label
@@ -212,12 +215,12 @@ def _report(config: ExperimentConfig, base: Checkpoint | None, rows: list[dict[s
         limits.append("By chance: the same images matched to digits that the base never saw. SSIM above 0.4 happens by "
                       "chance as well, so both numbers stand beside their own chance.")
     trained = 0 if base is None or preset.arms else len(base.facts.get("indices", []))
-    if preset.method == "kkt" and trained:
+    if named(preset.method).explains_weights and trained:
         limits.append(f"The KKT identity speaks of every sample that formed the weights: the {trained} digits of the "
                       "base's own training as well, which the attack cannot tell from the private ones.")
     losses = [row["loss_after"] for row in rows if row.get("loss_after") is not None]
     far = sum(loss > STATIONARY_LOSS for loss in losses)
-    if preset.method == "kkt" and far:
+    if named(preset.method).explains_weights and far:
         limits.append(f"{far} of {counted(len(losses), 'fine-tuning')} ended far from stationarity (loss above "
                       f"{STATIONARY_LOSS:g}); more steps or a higher learning rate bring them closer.")
     if any(row.get("coefficients") == "known" for row in rows):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.artifacts.checkpoint import Checkpoint, load_checkpoint, save_tuned
 from core.artifacts.lora_folder import load_adapter, save_adapter
-from core.config.kinds import FinetuneConfig
+from core.config.finetune import FinetuneConfig
 from core.config.thresholds import ROUNDING_FLOOR, STABLE_COSINE
 from core.data.problems import Problem, problem_of
 from core.diagnostics.spectra import spectra

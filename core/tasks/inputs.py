@@ -8,11 +8,12 @@ from safetensors.torch import load_file
 
 from core.artifacts.checkpoint import Checkpoint, load_checkpoint
 from core.artifacts.lora_folder import load_adapter
-from core.config.kinds import AttackConfig, FinetuneConfig
+from core.config.finetune import FinetuneConfig
 from core.data.catalogue import DEFAULT
 from core.io.errors import InputError
 from core.models.mlp import MLP
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.store import RunStore
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta, Observation, TrainedWeights

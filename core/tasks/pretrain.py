@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from core.artifacts.checkpoint import save_checkpoint
-from core.config.kinds import PretrainConfig
+from core.config.pretrain import PretrainConfig
 from core.data.problems import Problem, open_problem
 from core.diagnostics.accuracy import accuracy
 from core.diagnostics.plane import landscape

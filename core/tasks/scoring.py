@@ -8,19 +8,19 @@ from core.artifacts.checkpoint import load_checkpoint
 from core.assessment.gates import in_order, matched_gates, mismatch
 from core.assessment.matching import match
 from core.assessment.training_score import score_against, score_points, training_truth
-from core.config.kinds import AttackConfig
 from core.data.problems import problem_of
 from core.io.errors import InputError
 from core.io.files import write_atomic, write_tensors
 from core.io.images import grid_png
-from core.reconstruction.result import Outcome
+from core.reconstruction.result import AttackResult
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.recorder import Recorder
 from core.tasks.nearest_images import write_nearest
 from core.threat.observe import Victim
 
 
-def score(run: Run, outcome: Outcome, victim: Victim) -> dict[str, Any]:
+def score(run: Run, outcome: AttackResult, victim: Victim) -> dict[str, Any]:
     """All private samples, matched once.
 
     Lists run over the targets. ``gate_mismatch`` is the share of a target's neurons whose gate at the base is another
@@ -44,7 +44,7 @@ def score(run: Run, outcome: Outcome, victim: Victim) -> dict[str, Any]:
             "selected_by": "the attack's own residual"}
 
 
-def score_training(run: Run, outcome: Outcome, config: AttackConfig, recorder: Recorder) -> dict[str, Any] | None:
+def score_training(run: Run, outcome: AttackResult, config: AttackConfig, recorder: Recorder) -> dict[str, Any] | None:
     """Images out of trained weights alone against all training samples of that base, and by chance.
 
     A base of this laboratory names its training samples; of any other file, and where the data are out of reach,
@@ -52,7 +52,7 @@ def score_training(run: Run, outcome: Outcome, config: AttackConfig, recorder: R
     """
     checkpoint = load_checkpoint(config.checkpoint)
     facts = checkpoint.facts
-    if outcome.method != "kkt" or config.adapter or config.tuned or not facts.get("indices") or not len(outcome.x):
+    if config.adapter or config.tuned or not facts.get("indices") or not len(outcome.x):
         return None
     try:
         problem = problem_of(facts)

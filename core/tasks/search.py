@@ -10,12 +10,11 @@ from typing import Any
 
 from optuna.trial import Trial
 
-from core.config.kinds import SearchConfig, parse_config
 from core.io.errors import InputError
 from core.io.files import finite, write_json
-from core.reconstruction.kkt import attack as kkt
-from core.reconstruction.ntk import attack as ntk
+from core.reconstruction.registry import foreign, named
 from core.runs.directory import Run
+from core.runs.kinds import SearchConfig, parse_config
 from core.runs.recorder import Recorder, describe_failure
 from core.runs.store import RunStore
 from core.studies.search.report import report
@@ -24,8 +23,6 @@ from core.studies.search.study import Study, report_every
 from core.studies.search.trials import summary
 from core.tasks import attack
 
-ALPHAS = {"kkt": kkt.ALPHAS, "ntk": ntk.ALPHAS}
-KKT_ONLY = ("min_lambda",)
 JUDGES = {"residual": "the attack's own residual", "ssim": "the truth (an oracle)"}
 
 
@@ -72,10 +69,9 @@ class TrialRecorder(Recorder):
 
 def execute(run: Run, config: SearchConfig, recorder: Recorder) -> None:
     """Run all trials; one row of metrics.jsonl a trial, then ``report.json``. A stop leaves the rows and no report."""
-    foreign = [name for name in config.knobs if name in KKT_ONLY]
-    if config.method != "kkt" and foreign:
-        raise InputError(f"knobs: {foreign[0]} belongs to kkt alone; leave it out for {config.method}.")
-    start = start_values(config, alphas=ALPHAS[config.method])
+    if idle := [name for name in config.knobs if name in foreign(config.method)]:
+        raise InputError(f"knobs: {idle[0]} does not count for {config.method}; leave it out.")
+    start = start_values(config, empty=named(config.method).empty)
     rows = run.metrics()[0]
     study = Study(config, axes(config, start), start, rows)
     recorder.log(f"{config.trials} trials of {config.method}, judged by {JUDGES[config.objective]}; {len(rows)} done "

@@ -1,6 +1,7 @@
 """What a threat releases. Ground truth is never an attribute of an observation."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from core.threat.model import ThreatModel
 class AdapterDelta:
     """A published LoRA adapter beside its base. `layers` maps ``layers.i`` to its factors."""
 
+    kind: ClassVar[str] = "adapter"
+
     network: MLP
     layers: dict[str, Factors]
     threat: ThreatModel
@@ -22,6 +25,8 @@ class AdapterDelta:
 @dataclass(frozen=True)
 class WeightDelta:
     """A fully fine-tuned network beside its base: theta_T - theta_0 of the layers that changed, by ``layers.i``."""
+
+    kind: ClassVar[str] = "weight change"
 
     network: MLP                # the base, theta_0
     layers: dict[str, Tensor]   # [n_out, n_in]
@@ -39,6 +44,8 @@ class WeightDelta:
 @dataclass(frozen=True)
 class TrainedWeights:
     """A trained network alone: a checkpoint, or a base with its update composed into it."""
+
+    kind: ClassVar[str] = "trained weights"
 
     network: MLP                # theta_T
     threat: ThreatModel

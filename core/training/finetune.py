@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from core.artifacts.factors import Factors
-from core.config.kinds import FinetuneConfig
+from core.config.finetune import FinetuneConfig
 from core.config.monitor import Monitor, Silent
 from core.diagnostics.coefficients import loss_coefficients
 from core.diagnostics.probe import Measurement, Probe

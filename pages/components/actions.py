@@ -5,10 +5,10 @@ from typing import Any
 
 import streamlit as st
 
-from core.config.kinds import parse_config
 from core.execution.queue_entry import waiting
 from core.io.errors import InputError
 from core.runs.directory import Run
+from core.runs.kinds import parse_config
 from core.runs.store import RunStore
 
 # The scheduler behind `core.execution.queue` is imported on the first action, not with every page.

@@ -9,7 +9,7 @@ from core.io.wording import counted, percent
 from core.plots.coefficients import coefficient_chart
 from core.plots.patterns import differing_gates, flipped_neurons, separated_patterns, switching_neurons
 from core.plots.spectrum import spectrum_chart
-from core.plots.titles import METHOD_NAMES
+from core.reconstruction.registry import searches, title
 from core.runs.directory import Run
 from pages.components.charts import chart
 from pages.components.layout import chips
@@ -20,7 +20,7 @@ def attack_anatomy(run: Run, report: dict[str, Any] | None, victim: Run | None) 
     """After an attack: what its method read off the update, and where that differs from the truth."""
     if not report:
         return
-    method, score = METHOD_NAMES.get(report.get("method", ""), "This"), report.get("score") or {}
+    method, score = title(report.get("method", "")) or "This", report.get("score") or {}
     st.subheader("What the update gives away", anchor=False)
     _measurements(report, score)
     left, right = st.columns(2, gap="medium")
@@ -36,7 +36,7 @@ def attack_anatomy(run: Run, report: dict[str, Any] | None, victim: Run | None) 
     _drawn(separated_patterns(gate_rows(stored, "patterns"), gate_rows(stored, "certain"),
                               order=score.get("assignment"), names=names), run, "Separated patterns",
            "No samples could be separated; what limits this reconstruction says why."
-           if report.get("method") == "algebraic" else
+           if not searches(report.get("method", "")) else
            f"The {method} attack searches whole images and reads no activation patterns; the algebraic attack does.")
     truth = run.file("truth_patterns.safetensors")
     if not score:

@@ -4,9 +4,11 @@ from typing import Any
 
 import streamlit as st
 
-from core.config.kinds import ExperimentConfig, parse_config
+from core.config.experiment import ExperimentConfig
 from core.io.errors import InputError
 from core.io.wording import counted
+from core.reconstruction.registry import METHODS
+from core.runs.kinds import parse_config
 from core.studies.experiments.grid import count_runs, expand, grid_values
 from core.studies.experiments.presets import OWN, PRESETS
 from core.studies.experiments.variants import OWN_DIGITS
@@ -17,7 +19,6 @@ from pages.components.references import Choice, choose_base
 AXES = ("ranks", "steps", "samples", "repeats", "coefficients", "features", "full")
 ARMS_AXES = ("repeats", "restarts", "iterations")
 COMMON = ("name", "seed", "device", "precision")
-NTK_ONLY = frozenset({"coefficients", "features"})
 COLUMNS = 4
 
 
@@ -33,7 +34,9 @@ def choose_grid(defaults: dict[str, Any], stamp: str) -> Choice:
         return _choose_arms(defaults, stamp, start)
     base = choose_base(defaults, stamp, kind="experiment")
     filled = {**defaults, **grid_values(start), "full": start.full}
-    hidden = NTK_ONLY if preset.method == "kkt" else frozenset()
+    method = METHODS[preset.method]
+    idle = {"coefficients": not method.uses_coefficients, "features": "features" not in method.knobs.model_fields}
+    hidden = frozenset(name for name, hide in idle.items() if hide)
     shown = [name for name in AXES if name not in hidden]
     chosen: dict[str, Any] = {"preset": start.preset, "size": start.size, **base.fixed,
                               **live_knobs("experiment", shown, filled, stamp, columns=COLUMNS)}

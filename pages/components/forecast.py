@@ -5,18 +5,19 @@ from typing import Any
 
 import streamlit as st
 
-from core.config.kinds import FinetuneConfig, parse_config
+from core.config.finetune import FinetuneConfig
 from core.io.errors import InputError
 from core.io.wording import fixed
-from core.plots.titles import METHOD_NAMES
+from core.reconstruction.registry import METHODS, foreign
+from core.reconstruction.registry import title as method_title
 from core.runs.directory import Run
+from core.runs.kinds import parse_config
 from core.runs.store import RunStore
 from core.studies.forecast.expected import Expected
-from core.studies.forecast.forecast import CLAIMS, METHODS, NO_RESULT, Forecast, forecast
+from core.studies.forecast.forecast import CLAIMS, NO_RESULT, Forecast, forecast
 from core.studies.forecast.records import from_runs, shipped
 from core.studies.forecast.setting import Setting, base_widths, finished, made_elsewhere, planned
 from pages.components.form import live_knobs
-from pages.components.knobs import foreign_knobs
 from pages.components.layout import bullets
 from pages.components.references import Choice, choose_base, choose_victim
 
@@ -51,7 +52,7 @@ def choose_attack(defaults: dict[str, Any], stamp: str) -> Choice:
     setting = _victim_setting(victim)
     if setting is not None:
         _box(setting, "Forecast", methods=METHODS if method == "auto" else (method,), threat=threat)
-    return Choice({**victim.fixed, **values}, victim.hidden | foreign_knobs("attack", method), victim.promoted)
+    return Choice({**victim.fixed, **values}, victim.hidden | foreign(method), victim.promoted)
 
 
 def finished_forecast(run: Run, config: FinetuneConfig, report: dict[str, Any] | None) -> None:
@@ -129,4 +130,4 @@ def _score(item: Expected) -> str:
 
 
 def _who(item: Expected | None) -> str:
-    return f"{METHOD_NAMES.get(item.method, item.method)}, {item.threat}" if item else ""
+    return f"{method_title(item.method)}, {item.threat}" if item else ""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from core.config.kinds import KINDS
 from core.io.errors import InputError
+from core.reconstruction.registry import described
+from core.runs.kinds import KINDS
 
 # Names that read badly when only their underscores are replaced.
 LABELS = {
@@ -85,13 +86,6 @@ class Knob:
         return f"{self.help}{limits}{source} Command line: `{self.name}`."
 
 
-def foreign_knobs(kind: str, method: str) -> frozenset[str]:
-    """Knobs of other methods: their help begins with the method's name."""
-    methods = KINDS["attack"].model_json_schema()["properties"]["method"]["enum"]
-    return frozenset(knob.name for knob in knobs(kind) if (owner := knob.help.partition(":")[0]) in methods
-                     and method not in ("auto", owner))
-
-
 @cache
 def knobs(kind: str) -> tuple[Knob, ...]:
     """The knobs of a kind of run, basic ones first; a field with a single possible value is no knob."""
@@ -114,7 +108,7 @@ def _knob(name: str, facts: dict[str, Any], required: bool) -> Knob:
         kind, options = {"integer": "int", "number": "float", "string": "text", "boolean": "switch"}[shape["type"]], []
     return Knob(
         name, kind, required, len(branches) < len(facts.get("anyOf", [facts])), facts.get("default"),
-        facts.get("description", ""), facts.get("unit", ""), facts.get("scale", "linear"),
+        described(name, facts.get("description", "")), facts.get("unit", ""), facts.get("scale", "linear"),
         facts.get("group") == "expert", facts.get("source", ""),
         shape.get("minimum", shape.get("exclusiveMinimum")), shape.get("maximum", shape.get("exclusiveMaximum")),
         options, facts.get("search") and tuple(facts["search"]))

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.config.kinds import RunConfig
+from core.config.knob import RunConfig
 from core.data.catalogue import KINDS
 from core.io.errors import InputError
 from core.io.wording import ago, duration, number
 from core.plots.compare import changed_knobs
 from core.plots.panels import COMPARED
-from core.plots.titles import METHOD_NAMES, title
+from core.plots.titles import title
+from core.reconstruction import registry
 from core.runs.directory import Run
 from core.runs.repeat import repeat_command
 from core.runs.status import Status
@@ -143,7 +144,7 @@ def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:
         return {}
     report = run.outcome() or {}
     return {"threat": report.get("threat", config.threat if config.finetune else ""),
-            "method": METHOD_NAMES.get(report.get("method", ""), ""),
+            "method": registry.title(report.get("method", "")),
             "N": number(report["samples"]) if report else "", "ended": str(report.get("status", "")).replace("_", " ")}
 
 

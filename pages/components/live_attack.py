@@ -5,12 +5,13 @@ from typing import Any
 
 import streamlit as st
 
-from core.config.kinds import AttackConfig
 from core.io.wording import counted, fixed, number
 from core.plots.curves import Curves
 from core.plots.distribution import Distribution, multipliers
 from core.plots.panels import attack_panels, cosine_panel, flips_panel, marked
+from core.reconstruction.registry import explains_weights
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.status import Status
 from core.runs.store import referred
 from pages.components.anatomy import attack_anatomy, switching
@@ -158,7 +159,7 @@ def _multipliers(config: AttackConfig, drawn: Curves, wanted: int | None) -> Dis
     if not len(rows):
         return None
     values = rows[-1, 2:]
-    floor = config.min_lambda / len(values) if config.method == "kkt" and config.min_lambda else None
+    floor = config.min_lambda / len(values) if explains_weights(config.method) and config.min_lambda else None
     return multipliers(values, floor=floor)
 
 

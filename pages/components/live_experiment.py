@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.config.kinds import ExperimentConfig
+from core.config.experiment import ExperimentConfig
 from core.io.errors import InputError
 from core.io.wording import fixed, number
 from core.plots.experiment_figures import reasons_figure, scores_figure

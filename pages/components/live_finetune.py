@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.config.kinds import RunConfig
+from core.config.knob import RunConfig
 from core.io.wording import fixed, number, percent
 from core.plots.figures import MOST_PICTURED
 from core.plots.panels import finetune_panels, visibility_bars

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.config.kinds import RunConfig
+from core.config.knob import RunConfig
 from core.io.wording import number, percent
 from core.plots.panels import pretrain_panels
 from core.runs.directory import Run

@@ -4,12 +4,12 @@ from typing import Any
 
 import streamlit as st
 
-from core.config.kinds import SearchConfig
 from core.io.errors import InputError
 from core.io.wording import counted, fixed, number
 from core.plots.search import importance, marks, parallel, score_title
 from core.plots.search_figures import importance_figure, marks_figure, parallel_figure
 from core.runs.directory import Run
+from core.runs.kinds import SearchConfig
 from core.runs.status import Status
 from core.runs.store import RunStore
 from core.studies.search.trials import best, counts

@@ -3,10 +3,10 @@
 import numpy as np
 import streamlit as st
 
-from core.config.kinds import AttackConfig
 from core.io.wording import number
 from core.plots.curves import Curves
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from pages.components.pictures import img, strip
 from pages.components.reading import picture_rows, pictures
 

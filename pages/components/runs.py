@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.config.kinds import RunConfig
+from core.config.knob import RunConfig
 from core.data.catalogue import KINDS
 from core.io.errors import InputError
 from core.io.wording import ago, clock, counted, duration, fixed, number, percent, size

@@ -5,36 +5,40 @@ from typing import Any
 
 import streamlit as st
 
-from core.config.kinds import SearchConfig, parse_config
 from core.io.errors import InputError
 from core.io.wording import counted
+from core.reconstruction.registry import METHODS, foreign
+from core.runs.kinds import SearchConfig, parse_config
 from core.runs.store import RunStore
 from pages.components.form import live_knobs
-from pages.components.knobs import foreign_knobs, typed
+from pages.components.knobs import typed
 from pages.components.references import Choice, choose_base, choose_victim
 
 AXES = ("trials", "restarts", "iterations", "prune")
 COLUMNS = 4
-TARGETS = {"kkt": "A base: the digits it was trained on", "ntk": "A fine-tuning: its private samples"}
+# The first method that searches and explains it.
+BASE, VICTIM = (next(name for name, method in METHODS.items() if method.searches and method.explains_weights is weights)
+                for weights in (True, False))
+TARGETS = {BASE: "A base: the digits it was trained on", VICTIM: "A fine-tuning: its private samples"}
 
 
 def choose_search(defaults: dict[str, Any], stamp: str) -> Choice:
     """The victim, the searched knobs and the length of trials, with what they cost."""
-    start = "ntk" if defaults.get("finetune") or defaults.get("adapter") or defaults.get("tuned") else "kkt"
+    start = VICTIM if defaults.get("finetune") or defaults.get("adapter") or defaults.get("tuned") else BASE
     target = st.segmented_control("What is attacked", list(TARGETS), default=start, required=True,
                                   format_func=TARGETS.__getitem__, key=f"search-target/{stamp}")
-    victim = _base(defaults, stamp) if target == "kkt" else choose_victim(defaults, stamp, kind="search")
-    method = ["method"] if target == "ntk" else []  # trained weights alone know one attack
+    victim = _base(defaults, stamp) if target == BASE else choose_victim(defaults, stamp, kind="search")
+    method = ["method"] if target == VICTIM else []  # trained weights alone know one attack
     given = ["threat"] if "threat" not in victim.fixed else []
     start_values = {"method": target, **defaults}
-    values = {"method": "kkt", **live_knobs("search", [*given, "objective", *method], start_values, stamp),
+    values = {"method": BASE, **live_knobs("search", [*given, "objective", *method], start_values, stamp),
               **live_knobs("search", ["knobs"], start_values, stamp, columns=1),
               **live_knobs("search", AXES, start_values, stamp, columns=COLUMNS)}
-    if values["method"] == "ntk" and "min_lambda" in values["knobs"]:
-        st.caption("The multipliers of the NTK attack have no least value: leave *min_lambda* out.")
+    if idle := [name for name in values["knobs"] if name in foreign(values["method"])]:
+        st.caption(f"The {METHODS[values['method']].title} attack has no use for *{idle[0]}*: leave it out.")
     chosen = {**victim.fixed, **values}
     _cost(chosen)
-    return Choice(chosen, victim.hidden | foreign_knobs("search", values["method"]), victim.promoted)
+    return Choice(chosen, victim.hidden | foreign(values["method"]), victim.promoted)
 
 
 def _base(defaults: dict[str, Any], stamp: str) -> Choice:

@@ -6,11 +6,12 @@ from typing import Any
 
 import streamlit as st
 
-from core.config.kinds import AttackConfig
 from core.config.knob_change import Change
 from core.io.errors import InputError
 from core.io.wording import counted
+from core.reconstruction.registry import searches
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.status import Status
 from core.runs.tuning import request
 from pages.components.form import readable, widget
@@ -24,7 +25,7 @@ def tuning(run: Run, config: AttackConfig, status: Status) -> None:
     """The form while the run goes on, then the list of changes. It stands in a fragment that is drawn again and again:
     what somebody has typed stays, since a widget is a new one only where values or the list have changed."""
     changes = run.changes()
-    if status.active and config.method != "algebraic" and parent(run) is None:
+    if status.active and searches(config.method) and parent(run) is None:
         with st.expander("Tune while it runs", icon=":material/tune:", expanded=bool(changes), key=f"tune-{run.id}"):
             _form(run, config, status, stamp=f"{run.id}-{len(changes)}-{list(status.tunable.values())}")
             _list(changes, status)
@@ -36,7 +37,7 @@ def tuning(run: Run, config: AttackConfig, status: Status) -> None:
 
 def _form(run: Run, config: AttackConfig, status: Status, *, stamp: str) -> None:
     if not status.tunable:
-        st.caption("The knobs appear once the search has begun. The algebraic attack searches nothing, so it has none.")
+        st.caption("The knobs appear once the search has begun. An attack that solves and does not search has none.")
         return
     shown = [knob for name in status.tunable for knob in knobs("attack") if knob.name == name]
     with st.form(f"tune-form-{run.id}", border=False):

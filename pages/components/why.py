@@ -15,8 +15,8 @@ from core.assessment.failure_reasons import (
     reasons,
     sample_rows,
 )
-from core.config.kinds import AttackConfig
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.store import origin
 from pages.components.layout import verdict_table
 from pages.components.pictures import data_uri

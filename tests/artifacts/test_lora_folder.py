@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from core.artifacts.checkpoint import Checkpoint
 from core.artifacts.lora_folder import load_adapter, save_adapter, stored_dtype
-from core.config.kinds import FinetuneConfig
+from core.config.finetune import FinetuneConfig
 from core.io.errors import InputError
 from core.models.mlp import MLP
 from core.training.finetune import adapter_factors, finetune

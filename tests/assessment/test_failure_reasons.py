@@ -3,8 +3,8 @@
 import pytest
 
 from core.assessment.failure_reasons import CLEAR, FAILED, SUSPECT, UNKNOWN, headline, missed, reasons, sample_rows
-from core.config.kinds import AttackConfig
 from core.reconstruction.solvers.protocol import Status
+from core.runs.kinds import AttackConfig
 
 CONFIG = AttackConfig(finetune="f", min_lambda=0.1)
 VICTIM = {"samples": 2, "labels": [1, 0], "rank": 1000, "layers": ["layers.0", "layers.1"], "optimizer": "sgd",

@@ -1,5 +1,5 @@
 from core.cli import demo
-from core.config.kinds import PretrainConfig
+from core.config.pretrain import PretrainConfig
 from core.runs.store import RunStore
 
 

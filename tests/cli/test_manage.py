@@ -5,7 +5,10 @@ import threading
 import zipfile
 from dataclasses import replace
 
-from core.config.kinds import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig, SearchConfig
+from core.config.experiment import ExperimentConfig
+from core.config.finetune import FinetuneConfig
+from core.config.pretrain import PretrainConfig
+from core.runs.kinds import AttackConfig, SearchConfig
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
 

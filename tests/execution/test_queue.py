@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.config.kinds import PretrainConfig
+from core.config.pretrain import PretrainConfig
 from core.execution import embedded, queue
 from core.execution.queue_entry import ticket_key
 from core.io.errors import InputError

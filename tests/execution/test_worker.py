@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.config.kinds import PretrainConfig
+from core.config.pretrain import PretrainConfig
 from core.execution import worker
 from core.execution.queue_entry import issue_ticket, ticket_key, waiting
 from core.execution.worker import supervise

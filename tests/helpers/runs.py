@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from core.config.kinds import RunConfig
+from core.config.knob import RunConfig
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
 

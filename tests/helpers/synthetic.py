@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from core.config.kinds import parse_config
 from core.io.files import write_atomic, write_json, write_tensors
 from core.io.images import grid_png
 from core.runs.directory import Run
+from core.runs.kinds import parse_config
 from core.runs.status import Status, this_process
 from core.runs.store import RunStore
 from core.studies.experiments.grid import expand

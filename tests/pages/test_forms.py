@@ -5,9 +5,9 @@ import types
 
 import pytest
 
-from core.config.kinds import AttackConfig
 from core.io.errors import InputError
 from core.io.files import write_json
+from core.runs.kinds import AttackConfig
 from core.runs.store import RunStore
 from pages.components.presets import PRESETS
 from tests.helpers import synthetic

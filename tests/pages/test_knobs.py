@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.config.kinds import KINDS
 from core.io.errors import InputError
+from core.runs.kinds import KINDS
 from pages.components.knobs import knobs, parse, typed
 from pages.components.presets import NOTES, PRESETS
 

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from core.config.kinds import AttackConfig, FinetuneConfig
+from core.config.finetune import FinetuneConfig
 from core.io.images import difference, grid_png, thumbnail
 from core.plots.compare import changed_knobs, config_difference, result_row, scored_images
 from core.plots.panels import compared_panels
+from core.runs.kinds import AttackConfig
 from tests.helpers import synthetic
 
 

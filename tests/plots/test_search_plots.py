@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from core.config.kinds import SearchConfig
 from core.plots.search import importance, marks, parallel
 from core.plots.search_figures import importance_figure, marks_figure, parallel_figure
+from core.runs.kinds import SearchConfig
 
 LABELS = {"lr_x": "rate", "min_lambda": "least"}
 CONFIG, ORACLE = SearchConfig(), SearchConfig(objective="ssim")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core.config.kinds import PretrainConfig
+from core.config.pretrain import PretrainConfig
 from core.host.hardware import process_started
 from core.io.errors import InputError
 from core.runs import directory

@@ -12,11 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.config.kinds import PretrainConfig, parse_config
+from core.config.pretrain import PretrainConfig
 from core.io.errors import InputError
 from core.io.images import row_names, tiles
 from core.runs import recorder
 from core.runs.directory import Run, create
+from core.runs.kinds import parse_config
 from core.runs.recorder import Recorder
 
 ROOT = Path(__file__).parents[2]

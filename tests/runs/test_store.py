@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.config.kinds import FinetuneConfig, PretrainConfig
+from core.config.finetune import FinetuneConfig
+from core.config.pretrain import PretrainConfig
 from core.io.errors import InputError
 from core.runs.store import RunStore
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from core.config.kinds import AttackConfig, SearchConfig, parse_config
 from core.config.knob_change import Change
 from core.io.errors import InputError
 from core.runs import tuning
 from core.runs.directory import Run, create
+from core.runs.kinds import AttackConfig, SearchConfig, parse_config
 from core.runs.recorder import Recorder
 from core.runs.tuning import request
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.config.kinds import parse_config
+from core.runs.kinds import parse_config
 from core.studies.claims import CLAIMS, FAILS, HOLDS, LADDER, MIXED
 from core.studies.experiments.presets import PRESETS
 

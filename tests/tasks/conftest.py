@@ -3,7 +3,7 @@
 import pytest
 
 from core.artifacts.checkpoint import save_checkpoint
-from core.config.kinds import PretrainConfig
+from core.config.pretrain import PretrainConfig
 from core.models.mlp import MLP
 from core.runs.store import RunStore
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.config.kinds import AttackConfig, FinetuneConfig
+from core.config.finetune import FinetuneConfig
 from core.io.images import tiles
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
 from core.tasks import attack, finetune

@@ -3,10 +3,13 @@
 import pytest
 
 from core.artifacts.checkpoint import load_checkpoint
-from core.config.kinds import AttackConfig, ExperimentConfig, FinetuneConfig, PretrainConfig
+from core.config.experiment import ExperimentConfig
+from core.config.finetune import FinetuneConfig
+from core.config.pretrain import PretrainConfig
 from core.io.errors import InputError
 from core.models.conv import ConvNet
 from core.plots.titles import title
+from core.runs.kinds import AttackConfig
 from core.runs.store import RunStore
 from core.tasks import attack, experiment, finetune, pretrain
 from core.tasks.inputs import load_tuned

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from core.config.kinds import PretrainConfig
+from core.config.pretrain import PretrainConfig
 from core.host import products
 from core.host.environment import pinned_packages
 from core.io.errors import InputError

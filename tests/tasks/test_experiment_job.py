@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from core.artifacts.checkpoint import save_checkpoint
-from core.config.kinds import ExperimentConfig, PretrainConfig
+from core.config.experiment import ExperimentConfig
+from core.config.pretrain import PretrainConfig
 from core.io.errors import InputError
 from core.models.mlp import MLP
 from core.runs.directory import Run

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from core.artifacts.checkpoint import load_checkpoint, save_checkpoint
 from core.artifacts.lora_folder import load_adapter, stored_dtype
-from core.config.kinds import FinetuneConfig, PretrainConfig
+from core.config.finetune import FinetuneConfig
+from core.config.pretrain import PretrainConfig
 from core.data import samples
 from core.data.problems import open_problem
 from core.io.errors import InputError

@@ -7,9 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.artifacts.checkpoint import load_checkpoint
-from core.config.kinds import AttackConfig, FinetuneConfig
+from core.config.finetune import FinetuneConfig
 from core.io.errors import InputError
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.recorder import Recorder
 from core.runs.store import RunStore
 from core.tasks import attack, finetune

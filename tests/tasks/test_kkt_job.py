@@ -3,9 +3,9 @@
 import torch
 from safetensors.torch import load_file
 
-from core.config.kinds import AttackConfig
 from core.io.errors import InputError
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.store import RunStore
 from core.tasks import attack, scoring
 from tests.helpers.runs import execute

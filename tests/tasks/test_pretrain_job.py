@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.artifacts.checkpoint import load_checkpoint
-from core.config.kinds import PretrainConfig
+from core.config.pretrain import PretrainConfig
 from core.io.errors import InputError
 from core.runs.directory import Run
 from core.runs.recorder import Recorder

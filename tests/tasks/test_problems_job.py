@@ -8,10 +8,12 @@ import torch
 from PIL import Image
 
 from core.artifacts.checkpoint import load_checkpoint
-from core.config.kinds import AttackConfig, FinetuneConfig, PretrainConfig
+from core.config.finetune import FinetuneConfig
+from core.config.pretrain import PretrainConfig
 from core.data import problems
 from core.data.samples import Samples
 from core.io.errors import InputError
+from core.runs.kinds import AttackConfig
 from core.runs.store import RunStore
 from core.tasks import attack, finetune, pretrain
 from tests.helpers.runs import execute

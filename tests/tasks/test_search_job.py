@@ -2,8 +2,10 @@
 
 import pytest
 
-from core.config.kinds import FinetuneConfig, PretrainConfig, SearchConfig
+from core.config.finetune import FinetuneConfig
+from core.config.pretrain import PretrainConfig
 from core.runs.directory import Run
+from core.runs.kinds import SearchConfig
 from core.runs.store import RunStore
 from core.tasks import attack, finetune, search
 from core.tasks.execute import execute

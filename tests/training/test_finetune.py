@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from core.config.kinds import FinetuneConfig
+from core.config.finetune import FinetuneConfig
 from core.config.monitor import Silent
 from core.diagnostics.coefficients import loss_coefficients
 from core.io.errors import InputError

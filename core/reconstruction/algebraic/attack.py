@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.config.kinds import AttackConfig
 from core.config.monitor import Monitor
 from core.diagnostics.spectra import spectra
 from core.io.errors import InputError
@@ -33,10 +32,11 @@ from core.reconstruction.algebraic.separation import (
     strongest_first,
 )
 from core.reconstruction.algebraic.updates import LayerUpdate, layer_updates
+from core.reconstruction.methods.algebraic import AlgebraicKnobs
 from core.reconstruction.ntk.attack import count
-from core.reconstruction.result import Outcome
+from core.reconstruction.result import AttackResult
 from core.reconstruction.solvers.protocol import Status
-from core.threat.observation import AdapterDelta, Observation, TrainedWeights, WeightDelta
+from core.threat.observation import AdapterDelta, Observation, WeightDelta
 
 CLEAN = 0.05                # of the neurons of a sample: a separation that misreads fewer needs no other N beside it
 SCANNED = 10                # most samples looked for where the spectrum's N does not separate cleanly
@@ -52,15 +52,12 @@ class Found:
     by: str
 
 
-def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, began: float,
-           found: Found | None = None) -> Outcome:
+def attack(observation: Observation, config: AlgebraicKnobs, monitor: Monitor, *, began: float,
+           found: Found | None = None) -> AttackResult:
     """Images of all samples that can be separated; a typed status and no images where none can.
 
     `found` where the separation was made before.
     """
-    if isinstance(observation, TrainedWeights):
-        raise InputError("method: algebraic takes the update of a fine-tuning apart; name an adapter folder (adapter) "
-                         "or a fine-tuned checkpoint (tuned), or choose kkt for trained weights alone.")
     clock = time.monotonic()
     network, updates = observation.network, layer_updates(observation)
     if not updates:
@@ -119,7 +116,7 @@ def find_samples(observation: Observation) -> Found:
     return Found(None if best is None else strongest_first(best), found_by)
 
 
-def _polish(observation: AdapterDelta | WeightDelta, config: AttackConfig, monitor: Monitor, work: "_Work",
+def _polish(observation: AdapterDelta | WeightDelta, config: AlgebraicKnobs, monitor: Monitor, work: "_Work",
             separation: Separation) -> Polished | None:
     """Images of the first-order polish, where it is asked for or, by default, where it helps."""
     there = [estimate for estimate in work.estimates if estimate is not None]
@@ -145,7 +142,7 @@ def _labelled(network: MLP, estimate: Estimate | None, separation: Separation, s
     return replace(estimate, coefficient=k, label=int(k > 0))
 
 
-def _closed_form(observation: WeightDelta, update: LayerUpdate) -> Outcome:
+def _closed_form(observation: WeightDelta, update: LayerUpdate) -> AttackResult:
     """One sample and a bias gradient: x = dW_j / db_j, exact (Geiping et al. 2020, proposition 3.1)."""
     network = observation.network
     x = single_input(update) + network.input_mean.double().flatten()
@@ -153,8 +150,8 @@ def _closed_form(observation: WeightDelta, update: LayerUpdate) -> Outcome:
     image = x.clamp(0, 1).view(1, *network.image_shape).float()
     outside = float((x - x.clamp(0, 1)).abs().max())
     label, size = torch.tensor([int(k > 0)]), torch.tensor([abs(k)])
-    return Outcome(
-        method="algebraic", reason="One sample with a first-layer bias gradient: its pixels are a quotient.",
+    return AttackResult(
+        reason="One sample with a first-layer bias gradient: its pixels are a quotient.",
         status=Status.SOLVED, x=image, labels=label, coefficients=torch.tensor([k]),
         samples_found_by=count(observation)[1], labels_found_by="sign of the sample's step",
         confidence=[max(0.0, 1 - outside)], residuals={"residual": outside}, limits=[],
@@ -210,16 +207,16 @@ def _only_label(observation: Observation) -> int | None:
     return int(labels[0]) if labels is not None and len(labels) == 1 else None
 
 
-def _prior(config: AttackConfig, network: MLP) -> Prior:
+def _prior(config: AlgebraicKnobs, network: MLP) -> Prior:
     D = network.input_mean.numel()
     tv, sparsity = (1.0 if weight is None else weight for weight in (config.tv_weight, config.sparsity_weight))
     return Prior(torch.full((D,), sparsity, dtype=torch.float64), tv, config.scale_reward, SIGN_WEIGHT)
 
 
-def _refused(observation: Observation, status: Status, found_by: str, sentences: list[str]) -> Outcome:
+def _refused(observation: Observation, status: Status, found_by: str, sentences: list[str]) -> AttackResult:
     shape = observation.network.image_shape
     none = torch.zeros(0)
-    return Outcome(method="algebraic", reason=REASON, status=status, x=torch.zeros(0, *shape), labels=none.long(),
+    return AttackResult(reason=REASON, status=status, x=torch.zeros(0, *shape), labels=none.long(),
                    coefficients=none, samples_found_by=found_by, labels_found_by="no sample was separated",
                    confidence=[], residuals={"residual": 1.0}, limits=sentences,
                    facts={"spectrum": spectra(observation)}, tensors={"x": torch.zeros(1, 0, *shape)})
@@ -229,7 +226,7 @@ REASON = "One step of training leaks each sample's activation patterns: they sep
 
 
 def _outcome(observation: Observation, separation: Separation, work: _Work, found_by: str,
-             timings: dict[str, float], drifted: bool, polished: Polished | None) -> Outcome:
+             timings: dict[str, float], drifted: bool, polished: Polished | None) -> AttackResult:
     kept = [index for index, estimate in enumerate(work.estimates) if estimate is not None]
     there: list[Estimate] = [work.estimates[index] for index in kept]
     if not there:
@@ -250,8 +247,8 @@ def _outcome(observation: Observation, separation: Separation, work: _Work, foun
         status = Status.CONTRADICTORY
     trust = [_confidence(estimate, float(noise[index]), float(misfit[index]))
              for index, estimate in zip(kept, there, strict=True)]
-    return Outcome(
-        method="algebraic", reason=REASON, status=status, x=x, labels=labels, coefficients=k,
+    return AttackResult(
+        reason=REASON, status=status, x=x, labels=labels, coefficients=k,
         samples_found_by=found_by,
         labels_found_by="sign of each sample's step: with the other sign no image meets its equations and signs",
         confidence=trust, residuals={"residual": max(estimate.residual for estimate in there),

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.config.kinds import AttackConfig
 from core.config.monitor import Monitor, Silent
 from core.host.compute import choose
 from core.reconstruction.candidate import Candidate
-from core.reconstruction.ntk.attack import BOX
+from core.reconstruction.methods.algebraic import AlgebraicKnobs
+from core.reconstruction.methods.ntk import BOX
 from core.reconstruction.objectives.ntk import NTKStationarity, signed
 from core.reconstruction.priors.penalties import Box
 from core.reconstruction.solvers.first_order import Adam
 from core.reconstruction.solvers.initial import Start
+from core.reconstruction.solvers.plan import Plan
 from core.reconstruction.solvers.search_space import row_space
-from core.reconstruction.solvers.solve import Plan, solve
+from core.reconstruction.solvers.solve import solve
 from core.threat.observation import AdapterDelta, WeightDelta
 
 STEPS = 300
@@ -45,7 +46,7 @@ class Polished:
         return {"features": self.features, "residual": self.residual, "residual_before": self.before}
 
 
-def polish(observation: AdapterDelta | WeightDelta, config: AttackConfig, monitor: Monitor, *, x: Tensor,
+def polish(observation: AdapterDelta | WeightDelta, config: AlgebraicKnobs, monitor: Monitor, *, x: Tensor,
            coefficients: Tensor, steps: int, ends: float) -> Polished | None:
     """From images x [N, C, H, W] with signed coefficients [N]; None where time is over or no features convince.
 

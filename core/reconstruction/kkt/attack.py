@@ -10,7 +10,6 @@ import time
 import torch
 from torch import Tensor
 
-from core.config.kinds import AttackConfig
 from core.config.monitor import Monitor
 from core.host.compute import choose
 from core.io.errors import InputError
@@ -20,29 +19,29 @@ from core.reconstruction.candidate import Candidate
 from core.reconstruction.confidence import confidence, near_best
 from core.reconstruction.kkt.limits import ending, first_layer, limits
 from core.reconstruction.kkt.objective import first_layer_span, weights_objective
+from core.reconstruction.methods.kkt import ALPHAS, BOX, KKTKnobs
 from core.reconstruction.objectives.naive import NaiveConfidence
 from core.reconstruction.objectives.ntk import EXACT, signed
-from core.reconstruction.objectives.protocol import WeightsObjective
+from core.reconstruction.objectives.protocol import NeedsHomogeneity, Ranking
 from core.reconstruction.priors.penalties import Box, MinLambda, Penalty, Sparsity, TotalVariation
-from core.reconstruction.result import Outcome
+from core.reconstruction.result import AttackResult
 from core.reconstruction.solvers.first_order import FIRST_ORDER
 from core.reconstruction.solvers.initial import draw_start
+from core.reconstruction.solvers.plan import Plan
 from core.reconstruction.solvers.protocol import Reconstruction
 from core.reconstruction.solvers.search_space import pixels, row_space
-from core.reconstruction.solvers.solve import Plan, solve
+from core.reconstruction.solvers.solve import solve
 from core.reconstruction.tuning import Setting, Tuning
 from core.threat.compose import trained_weights
 from core.threat.input_span import InputSpan
 from core.threat.observation import Observation, TrainedWeights
 
-ALPHAS = (5.0, 500.0)  # a soft surrogate finds the basin; sharper ends did no better (20 digits, three bases)
-BOX = 0.1              # at 1 the box holds images back while they form: mean SSIM 0.53 for 0.75 (the same digits)
 REASONS = ("The KKT objective explains the trained weights as a sum of their own features.",
            "The naive baseline: images of which the network is most sure, without the KKT equation.")
 ALIKE = 0.9  # two candidates of one label whose pixels correlate more than this are one sample
 
 
-def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, began: float) -> Outcome:
+def attack(observation: Observation, config: KKTKnobs, monitor: Monitor, *, began: float) -> AttackResult:
     """Search with restarts, keep the one of smallest exact residual, and of its candidates the N that count most.
 
     `began` (of ``time.monotonic``) is when the run began: the time limit counts from there. Known fine-tuning
@@ -71,7 +70,7 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     return _outcome(trained, objective, reconstruction, samples, found_by)
 
 
-def count(span: InputSpan | None, known: int | None, config: AttackConfig) -> tuple[int, int, str]:
+def count(span: InputSpan | None, known: int | None, config: KKTKnobs) -> tuple[int, int, str]:
     """N, the number of candidates, and the sentence that says how N is known."""
     if known is not None:
         samples, found_by = known, f"N = {known} is known."
@@ -103,7 +102,7 @@ def candidate_labels(known: Tensor | None, candidates: int, *, classes: int) -> 
     return pattern.repeat(-(-candidates // len(pattern)))[:candidates]
 
 
-def setting(config: AttackConfig, candidates: int, *, mean: Tensor, seconds_left: float) -> Setting:
+def setting(config: KKTKnobs, candidates: int, *, mean: Tensor, seconds_left: float) -> Setting:
     """Plan, penalties, and the knobs that count in them."""
     exact, naive = config.kkt_surrogate == "relu", config.kkt_objective == "naive"
     alphas = (EXACT, EXACT) if exact else config.alphas(ALPHAS)
@@ -119,7 +118,7 @@ def setting(config: AttackConfig, candidates: int, *, mean: Tensor, seconds_left
         "tv_weight": config.tv_weight or 0.0, "sparsity_weight": config.sparsity_weight or 0.0})
 
 
-def penalties(config: AttackConfig, candidates: int, *, mean: Tensor) -> list[Penalty]:
+def penalties(config: KKTKnobs, candidates: int, *, mean: Tensor) -> list[Penalty]:
     """A penalty is a mean over candidates; the published sum goes with the published, unscaled residual.
 
     `mean` [C, H, W] is the network's input mean.
@@ -155,8 +154,8 @@ def choose_distinct(x: Tensor, labels: Tensor, importance: Tensor, *, samples: i
     return sorted(chosen), len(copies)
 
 
-def _outcome(trained: TrainedWeights, objective: WeightsObjective, reconstruction: Reconstruction,
-             samples: int, found_by: str) -> Outcome:
+def _outcome(trained: TrainedWeights, objective: Ranking, reconstruction: Reconstruction,
+             samples: int, found_by: str) -> AttackResult:
     best, candidate = reconstruction.best, reconstruction.candidate
     residual = reconstruction.residuals["residual"]
     winner = Candidate(*(tensor[best: best + 1] for tensor in (candidate.x, candidate.labels, candidate.lam)))
@@ -165,18 +164,19 @@ def _outcome(trained: TrainedWeights, objective: WeightsObjective, reconstructio
     known = trained.threat.labels
     chosen, copies = choose_distinct(reconstruction.x, candidate.labels[best], importance, samples=samples, known=known)
     naive = isinstance(objective, NaiveConfidence)
+    homogeneous = objective.homogeneous if isinstance(objective, NeedsHomogeneity) else True
     trust = confidence(candidate, first_layer(reconstruction), best)
     order = residual.argsort().tolist()
-    return Outcome(
-        method="kkt", reason=REASONS[naive],
-        status=ending(reconstruction, homogeneous=objective.homogeneous, naive=naive),
+    return AttackResult(
+        reason=REASONS[naive],
+        status=ending(reconstruction, homogeneous=homogeneous, naive=naive),
         x=reconstruction.x[chosen], labels=candidate.labels[best][chosen],
         coefficients=(signed(candidate) if trained.network.outputs == 1 else candidate.lam)[best][chosen] / count,
         samples_found_by=found_by,
         labels_found_by="known" if known is not None else "as many candidates of each class, the strongest kept",
         confidence=[trust[index] for index in chosen],
         residuals={name: float(value[best]) for name, value in reconstruction.residuals.items()},
-        limits=limits(trained, reconstruction, homogeneous=objective.homogeneous, naive=naive),
+        limits=limits(trained, reconstruction, homogeneous=homogeneous, naive=naive),
         facts={"iterations": reconstruction.iterations, "restarts": len(residual), "best_restart": best,
                "restarts_near_best": len(near_best(residual, best)), "candidates": count, "copies": copies},
         tensors={"x": candidate.x.float(), "labels": candidate.labels, "lam": candidate.lam, "residuals": residual,

@@ -1,13 +1,13 @@
 """Which KKT objective explains a network: written out where it is fully connected, by autograd elsewhere."""
 
-from core.config.kinds import AttackConfig
 from core.host.compute import Compute
 from core.io.errors import InputError
 from core.models.mlp import MLP
+from core.reconstruction.methods.kkt import KKTKnobs
 from core.reconstruction.objectives.kkt import KKTStationarity
 from core.reconstruction.objectives.kkt_autograd import KKTAutograd
 from core.reconstruction.objectives.naive import NaiveConfidence
-from core.reconstruction.objectives.protocol import WeightsObjective
+from core.reconstruction.objectives.protocol import Ranking
 from core.threat.input_span import InputSpan, input_span
 from core.threat.observation import TrainedWeights
 
@@ -20,8 +20,8 @@ def first_layer_span(trained: TrainedWeights) -> InputSpan | None:
     return input_span(first.weight, first.bias)
 
 
-def weights_objective(trained: TrainedWeights, config: AttackConfig, *, compute: Compute,
-                      span: InputSpan | None) -> WeightsObjective:
+def weights_objective(trained: TrainedWeights, config: KKTKnobs, *, compute: Compute,
+                      span: InputSpan | None) -> Ranking:
     """Confined to `span` where the search is."""
     written_out = isinstance(trained.network, MLP)
     if config.kkt_objective == "naive":

@@ -6,28 +6,26 @@ import time
 import torch
 
 from core.artifacts.factors import Factors
-from core.config.kinds import AttackConfig
 from core.config.monitor import Monitor
 from core.diagnostics.spectra import spectra
 from core.host.compute import choose
-from core.io.errors import InputError
 from core.io.images import grid_png
 from core.reconstruction.confidence import confidence, near_best
+from core.reconstruction.methods.ntk import ALPHAS, BOX, NTKKnobs
 from core.reconstruction.ntk.limits import limits
 from core.reconstruction.objectives.ntk import NTKStationarity, signed
 from core.reconstruction.priors.penalties import Box, Penalty, Sparsity, TotalVariation
-from core.reconstruction.result import Outcome
+from core.reconstruction.result import AttackResult
 from core.reconstruction.solvers.first_order import FIRST_ORDER
 from core.reconstruction.solvers.initial import draw_start
+from core.reconstruction.solvers.plan import Plan
 from core.reconstruction.solvers.protocol import Reconstruction
 from core.reconstruction.solvers.search_space import pixels, row_space
-from core.reconstruction.solvers.solve import Plan, solve
+from core.reconstruction.solvers.solve import solve
 from core.reconstruction.tuning import Setting, Tuning
-from core.threat.observation import AdapterDelta, Observation, TrainedWeights, WeightDelta
+from core.threat.observation import AdapterDelta, Observation, WeightDelta
 from core.threat.spectrum import count_samples
 
-ALPHAS = (20.0, 50_000.0)
-BOX = 1.0
 LOW_RANK_PRIOR = 1e-3  # measured at ranks 8 and 128: 1e-2 blurs, 0 leaves noise
 
 
@@ -36,15 +34,12 @@ def reason(observation: AdapterDelta | WeightDelta) -> str:
     return f"The released update is {what}: the NTK objective explains it as a sum of tangent features at the base."
 
 
-def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, began: float) -> Outcome:
+def attack(observation: Observation, config: NTKKnobs, monitor: Monitor, *, began: float) -> AttackResult:
     """Search with restarts and keep the one of smallest exact residual.
 
     `began` (of ``time.monotonic``) is when the run began: the time limit counts from there. A search that was
     stopped or timed out gives its best images so far.
     """
-    if isinstance(observation, TrainedWeights):
-        raise InputError("method: ntk explains the update of a fine-tuning; name an adapter folder (adapter) or a "
-                         "fine-tuned checkpoint (tuned), or choose kkt for trained weights alone.")
     compute = choose(device=config.device, precision=config.precision)
     samples, found_by = count(observation)
     monitor.log(f"Threat {observation.threat.level}. {found_by} {compute.describe()}, "
@@ -65,7 +60,7 @@ def attack(observation: Observation, config: AttackConfig, monitor: Monitor, *, 
     return _outcome(observation, reconstruction, samples, found_by)
 
 
-def setting(config: AttackConfig, observation: AdapterDelta | WeightDelta, *, seconds_left: float) -> Setting:
+def setting(config: NTKKnobs, observation: AdapterDelta | WeightDelta, *, seconds_left: float) -> Setting:
     """Plan, penalties, and the knobs that count in them."""
     alphas, fixed = config.alphas(ALPHAS), observation.threat.coefficients is not None
     plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
@@ -78,7 +73,7 @@ def setting(config: AttackConfig, observation: AdapterDelta | WeightDelta, *, se
         **{f"{penalty.name}_weight": penalty.weight for penalty in found}})
 
 
-def penalties(config: AttackConfig, observation: AdapterDelta | WeightDelta) -> list[Penalty]:
+def penalties(config: NTKKnobs, observation: AdapterDelta | WeightDelta) -> list[Penalty]:
     """The image priors matter where the linear measurements leave pixels open; at full rank they only blur."""
     first = observation.layers.get("layers.0")
     determined = first.A.shape[0] >= first.A.shape[1] if isinstance(first, Factors) else first is not None
@@ -96,12 +91,12 @@ def count(observation: AdapterDelta | WeightDelta) -> tuple[int, str]:
 
 
 def _outcome(observation: AdapterDelta | WeightDelta, reconstruction: Reconstruction, samples: int,
-             found_by: str) -> Outcome:
+             found_by: str) -> AttackResult:
     best, candidate = reconstruction.best, reconstruction.candidate
     residual = reconstruction.residuals["residual"]
     order = residual.argsort().tolist()
-    return Outcome(
-        method="ntk", reason=reason(observation), status=reconstruction.status, x=reconstruction.x,
+    return AttackResult(
+        reason=reason(observation), status=reconstruction.status, x=reconstruction.x,
         labels=candidate.labels[best], coefficients=signed(candidate)[best], samples_found_by=found_by,
         labels_found_by="known" if observation.threat.labels is not None else
         "smallest residual among the restarts' label patterns",

@@ -35,8 +35,6 @@ MOST_NUMBERS = 2**25  # of per-sample gradients at a time
 class KKTAutograd:
     """Objective on `TrainedWeights` in the place of `kkt.KKTStationarity`, with the same options."""
 
-    recordable = False  # any module: nothing is known of what it does
-
     def __init__(self, observation: TrainedWeights, *, compute: Compute, residual: str = "relative",
                  layers: list[str] | None = None, margin: str = "hard") -> None:
         network = observation.network
@@ -104,10 +102,6 @@ class KKTAutograd:
         squares = vmap(size, chunk_size=max(1, MOST_NUMBERS // numbers))(candidate.x.flatten(0, 1),
                                                                                   candidate.labels.flatten())
         return squares.view(candidate.lam.shape).cpu().double().sqrt() * candidate.lam.cpu().double()
-
-    def allowed_inputs(self) -> tuple[Tensor, Tensor] | None:
-        """Nothing is known of the first layer's inputs: the search is over pixels."""
-        return None
 
     def _signed(self, candidate: Candidate) -> Tensor:
         """k N: of several outputs the margin holds the label."""

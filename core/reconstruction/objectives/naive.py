@@ -23,7 +23,6 @@ from core.threat.observation import TrainedWeights
 class NaiveConfidence:
     """Objective on `TrainedWeights` in the place of `core.reconstruction.objectives.kkt.KKTStationarity`."""
 
-    homogeneous = True  # it assumes nothing of the network
     recordable = True
 
     def __init__(self, observation: TrainedWeights, *, compute: Compute) -> None:
@@ -58,10 +57,6 @@ class NaiveConfidence:
 
     def gates(self, candidate: Candidate) -> list[Tensor]:
         return [gate > 0 for gate in self.surrogate.features(candidate.x, relu_alpha=EXACT).gates]
-
-    def best_common_lam(self, candidate: Candidate) -> Tensor:
-        """[R]; it has no part in the search."""
-        return torch.ones_like(candidate.lam[:, 0])
 
     def allowed_inputs(self) -> tuple[Tensor, Tensor] | None:
         """As `core.reconstruction.objectives.kkt.KKTStationarity.allowed_inputs`."""

@@ -1,7 +1,11 @@
-"""What every objective gives its solver."""
+"""What an objective gives its solver, and what it may offer besides.
+
+Every objective is an `Objective`; the others are capabilities, which a solver asks for with ``isinstance`` and does
+without where an objective lacks them. A new objective implements what it can, and nothing that it cannot.
+"""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -21,37 +25,62 @@ class Evaluation:
 class Objective(Protocol):
     """How badly a candidate explains an observation: 0 is perfect, 1 is what an empty candidate scores."""
 
-    recordable: bool  # `evaluate` is the same kernels whatever the values, and never waits for the device
-
     @property
     def input_mean(self) -> Tensor:
         """What the network subtracts from an image, [C, H, W], where the objective computes."""
 
-    def evaluate(self, candidate: Candidate, *, relu_alpha: float | Tensor) -> Evaluation:
-        """Value and gradients with the ModifiedReLU surrogate of sharpness `relu_alpha`; as a tensor [] where a step is
-        recorded."""
+    def evaluate(self, candidate: Candidate, **annealed: float | Tensor) -> Evaluation:
+        """Value and gradients. `annealed` is what the plan changes from step to step (``relu_alpha``, the sharpness of
+        a ModifiedReLU surrogate), by name; as tensors [] where a step is recorded."""
 
     def residuals(self, candidate: Candidate) -> dict[str, Tensor]:
-        """Exact ReLU, no surrogate: ``residual`` (the mean over layers) and each named part, [R] float64, CPU.
+        """Without surrogate: ``residual`` (the mean over layers) and each named part, [R] float64, CPU.
 
-        Comparable over a whole run, whatever the surrogate; restarts are chosen by it.
+        Comparable over a whole run, whatever is annealed; restarts are chosen by it.
         """
+
+
+@runtime_checkable
+class Gated(Protocol):
+    """Its network has neurons that are on or off."""
 
     def gates(self, candidate: Candidate) -> list[Tensor]:
         """Which neurons are on, for each hidden layer [R, N, n_out] bool."""
 
+
+@runtime_checkable
+class StartsLam(Protocol):
+    """It says which multipliers are a good start."""
+
     def best_common_lam(self, candidate: Candidate) -> Tensor:
-        """The lam > 0, the same for all samples of a restart, that explains most: [R]. A start for the search."""
+        """The lam > 0, the same for all samples of a restart, that explains most: [R]."""
+
+
+@runtime_checkable
+class Confining(Protocol):
+    """Its observation says which inputs are possible."""
 
     def allowed_inputs(self) -> tuple[Tensor, Tensor] | None:
         """Orthonormal bases [D, K] of the centred inputs that the observation sees, and of those that it leaves open;
         float64 on the CPU. None where it says nothing of them."""
 
 
-class WeightsObjective(Objective, Protocol):
-    """An objective on trained weights."""
+@runtime_checkable
+class Recordable(Protocol):
+    """`evaluate` is the same kernels whatever the values, and never waits for the device."""
 
-    homogeneous: bool  # where it is not, the weights are no sum of features, however long they were trained
+    recordable: Literal[True]
+
+
+@runtime_checkable
+class NeedsHomogeneity(Protocol):
+    """It explains weights as a sum of features, which those of a homogeneous network alone can be."""
+
+    homogeneous: bool
+
+
+class Ranking(Objective, Protocol):
+    """An objective on trained weights: more candidates are searched for than are given back."""
 
     def importance(self, candidate: Candidate) -> Tensor:
-        """How much each candidate contributes, [R, N]: more of them are searched for than are given back."""
+        """How much each candidate contributes, [R, N]."""

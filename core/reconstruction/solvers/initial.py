@@ -7,7 +7,7 @@ from torch import Tensor
 
 from core.host.compute import Compute
 from core.reconstruction.candidate import Candidate
-from core.reconstruction.objectives.protocol import Objective
+from core.reconstruction.objectives.protocol import Objective, StartsLam
 from core.reconstruction.solvers.search_space import SearchSpace
 
 
@@ -48,6 +48,8 @@ def draw_start(objective: Objective, space: SearchSpace, *, samples: int, restar
         return Start(placed, tried, compute.place(torch.rand(restarts, samples, generator=generator,
                                                              dtype=torch.float64).clamp(min=1e-12)))
     one = torch.ones_like(placed[..., 0])
+    if not isinstance(objective, StartsLam):
+        return Start(placed, tried, one)
     common = objective.best_common_lam(Candidate(space.images(placed), tried, one))
     return Start(placed, tried, one * common[:, None])
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.host.compute import Compute
-from core.reconstruction.objectives.protocol import Objective
+from core.reconstruction.objectives.protocol import Confining, Objective
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def pixels(centre: Tensor) -> SearchSpace:
 def row_space(objective: Objective, *, compute: Compute) -> SearchSpace:
     """The inputs that the first layer's part of the observation allows; `pixels` where it says nothing."""
     centre = objective.input_mean
-    allowed = objective.allowed_inputs()
+    allowed = objective.allowed_inputs() if isinstance(objective, Confining) else None
     if allowed is None:
         return pixels(centre)
     seen, unseen = allowed

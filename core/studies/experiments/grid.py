@@ -7,8 +7,9 @@ outermost axis, so that a whole plot stands after the first of them and the othe
 import itertools
 from typing import Any
 
-from core.config.kinds import ExperimentConfig
+from core.config.experiment import ExperimentConfig
 from core.io.errors import InputError
+from core.reconstruction.registry import named
 from core.studies.experiments.point import Point
 from core.studies.experiments.presets import OWN, PRESETS, Preset
 from core.studies.experiments.variants import arm_points
@@ -38,9 +39,10 @@ def expand(config: ExperimentConfig, *, width: float = 1000.0, digits: int = 20)
     if config.base == OWN:
         raise InputError(f"base: {config.preset} fine-tunes a base on private digits; name a pretraining run.")
     ranks = ([None] if config.full else []) + sorted(set(values["ranks"]))  # None: full fine-tuning
-    # The KKT attack has no use for either: its lambda are searched, its features are those of the trained network.
-    knowledge = [(None, None)] if preset.method == "kkt" else list(
-        itertools.product(dict.fromkeys(values["coefficients"]), dict.fromkeys(values["features"])))
+    method = named(preset.method)
+    knowledge = list(itertools.product(
+        dict.fromkeys(values["coefficients"]) if method.uses_coefficients else [None],
+        dict.fromkeys(values["features"]) if "features" in method.knobs.model_fields else [None]))
     if not ranks or not knowledge:
         empty = "ranks" if not ranks else "coefficients" if not values["coefficients"] else "features"
         raise InputError(f"{empty}: the grid is empty; name at least one value"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from core.config.kinds import ExperimentConfig
+from core.config.experiment import ExperimentConfig
 from core.io.errors import InputError
 from core.studies.experiments.point import Point
 from core.studies.experiments.presets import OWN, OWN_BASE, Arm, Preset

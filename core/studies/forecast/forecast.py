@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from core.config.thresholds import ROUNDING_FLOOR, VISIBLE_WITHIN
+from core.reconstruction.registry import METHODS
 from core.studies.forecast.counting import Counts, measurements, sufficient_rank
 from core.studies.forecast.expected import Expected, expect
 from core.studies.forecast.records import Record, capped
 from core.studies.forecast.setting import Setting
 
-METHODS = ("algebraic", "ntk", "kkt")
 CLAIMS = ("released-only", "informed")  # an oracle is a ceiling, no attack claim
 NO_RESULT = "No stored result is near this setting, so no score is forecast."
 WORTH = 0.02  # of SSIM: smaller changes are no lever

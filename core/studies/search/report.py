@@ -5,8 +5,8 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
-from core.config.kinds import SearchConfig
 from core.io.wording import fixed
+from core.runs.kinds import SearchConfig
 from core.studies.search.trials import Row, best, counts, done
 
 FEWEST_FOR_CORRELATION = 4

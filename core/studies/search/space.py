@@ -1,9 +1,10 @@
 """What a search varies: the chosen knobs with their ranges, and the attack that a trial makes of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.config.kinds import AttackConfig, SearchConfig
+from core.runs.kinds import AttackConfig, SearchConfig
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,10 @@ def axes(config: SearchConfig, start: dict[str, float]) -> list[Axis]:
     return found
 
 
-def start_values(config: SearchConfig, *, alphas: tuple[float, float]) -> dict[str, float]:
-    """The first trial: the config's own values; `alphas` are the method's where it leaves them empty."""
-    first, last = config.alphas(alphas)
+def start_values(config: SearchConfig, *, empty: Mapping[str, float]) -> dict[str, float]:
+    """The first trial: the config's own values, or what the method takes for an `empty` one."""
     own = {name: getattr(config, name) for name in config.knobs}
-    return own | {name: value for name, value in (("relu_alpha_start", first), ("relu_alpha_end", last)) if name in own}
+    return {name: empty[name] if value is None else value for name, value in own.items()}
 
 
 def trial_values(config: SearchConfig, params: dict[str, float]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from optuna.distributions import FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from core.config.kinds import SearchConfig
+from core.runs.kinds import SearchConfig
 from core.studies.search.space import Axis
 
 Row = dict[str, Any]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from core.config.kinds import SearchConfig
+from core.runs.kinds import SearchConfig
 
 Row = dict[str, Any]
 

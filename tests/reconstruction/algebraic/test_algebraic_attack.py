@@ -8,11 +8,11 @@ import torch
 
 from core.artifacts.factors import Factors
 from core.assessment.matching import match
-from core.config.kinds import AttackConfig
 from core.config.monitor import Silent
 from core.io.errors import InputError
 from core.reconstruction.algebraic.attack import attack, find_samples
 from core.reconstruction.solvers.protocol import Status
+from core.runs.kinds import AttackConfig
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta, TrainedWeights
 from tests.helpers.cases import NOTHING, one_step, random_network

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from core.assessment.matching import match
-from core.config.kinds import AttackConfig
 from core.config.monitor import Silent
 from core.reconstruction.algebraic.attack import attack
 from core.reconstruction.algebraic.polish import polish
+from core.runs.kinds import AttackConfig
 from core.threat.model import ThreatModel
 from tests.helpers.cases import one_step
 

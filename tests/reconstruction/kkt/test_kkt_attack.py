@@ -8,7 +8,6 @@ import torch
 
 from core.artifacts.factors import Factors
 from core.assessment.matching import match
-from core.config.kinds import AttackConfig
 from core.config.monitor import Silent
 from core.diagnostics.stationarity import stationarity
 from core.host.compute import Compute
@@ -18,6 +17,7 @@ from core.reconstruction.candidate import Candidate
 from core.reconstruction.kkt.attack import attack, candidate_labels, choose_distinct, penalties
 from core.reconstruction.objectives.kkt import KKTStationarity
 from core.reconstruction.solvers.protocol import Status
+from core.runs.kinds import AttackConfig
 from core.threat.compose import compose
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta, TrainedWeights, WeightDelta

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from core.assessment.matching import match
-from core.config.kinds import AttackConfig
 from core.config.monitor import Silent
 from core.io.errors import InputError
 from core.models.conv import ConvNet
 from core.models.mlp import MLP
 from core.reconstruction.kkt.attack import attack
 from core.reconstruction.solvers.protocol import Status
+from core.runs.kinds import AttackConfig
 from core.threat.model import ThreatModel
 from core.threat.observation import TrainedWeights
 from tests.helpers.kkt import FAST

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from core.assessment.matching import match
-from core.config.kinds import AttackConfig
 from core.config.monitor import Silent
 from core.host.compute import Compute
 from core.reconstruction.candidate import Candidate
@@ -15,6 +14,7 @@ from core.reconstruction.objectives.modified_relu import ModifiedReLU
 from core.reconstruction.objectives.naive import NaiveConfidence
 from core.reconstruction.solvers.initial import draw_start
 from core.reconstruction.solvers.search_space import pixels
+from core.runs.kinds import AttackConfig
 from core.threat.model import ThreatModel
 from core.threat.observation import TrainedWeights
 from pages.components.presets import PRESETS

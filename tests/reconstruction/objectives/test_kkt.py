@@ -18,8 +18,9 @@ from core.reconstruction.objectives.protocol import Evaluation
 from core.reconstruction.priors.penalties import Box, MinLambda
 from core.reconstruction.solvers.first_order import Adam
 from core.reconstruction.solvers.initial import Start
+from core.reconstruction.solvers.plan import Plan
 from core.reconstruction.solvers.search_space import pixels
-from core.reconstruction.solvers.solve import Plan, solve
+from core.reconstruction.solvers.solve import solve
 from core.threat.model import ThreatModel
 from core.threat.observation import TrainedWeights
 

@@ -19,10 +19,11 @@ from core.reconstruction.objectives.naive import NaiveConfidence
 from core.reconstruction.objectives.ntk import NTKStationarity
 from core.reconstruction.priors.penalties import Box, MinLambda, Penalty, Sparsity, TotalVariation
 from core.reconstruction.solvers.first_order import Adam
-from core.reconstruction.solvers.gradient import SlopeOf, slope
+from core.reconstruction.solvers.gradient import GradientOf, gradient
 from core.reconstruction.solvers.initial import Start
+from core.reconstruction.solvers.plan import Plan
 from core.reconstruction.solvers.search_space import pixels
-from core.reconstruction.solvers.solve import Plan, solve
+from core.reconstruction.solvers.solve import solve
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta, TrainedWeights
 
@@ -95,12 +96,12 @@ def penalties(box: float = 2.0) -> list[Penalty]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recording_gives_what_the_step_gives(kind, monkeypatch):
     of, recordings = objective(kind, monkeypatch), Recordings()
-    recorded, weights = SlopeOf(of, Silent(), record=recordings), penalties()
+    recorded, weights = GradientOf(of, Silent(), record=recordings), penalties()
     first = candidate(0)
     for seed, alpha in enumerate((5.0, 40.0, 300.0)):  # other images and another surrogate, not recorded anew
         other = candidate(seed)
         at = Candidate(other.x, first.labels, other.lam)
-        got, expected = recorded(at, weights, relu_alpha=alpha), slope(of, weights, at, relu_alpha=alpha)
+        got, expected = recorded(at, weights, {"relu_alpha": alpha}), gradient(of, weights, at, {"relu_alpha": alpha})
         assert torch.allclose(got.evaluation.value, expected.evaluation.value, rtol=1e-12)
         assert torch.allclose(got.x, expected.x, rtol=1e-12)
         assert torch.allclose(got.log_lam, expected.log_lam, rtol=1e-12)
@@ -112,20 +113,21 @@ def test_a_recording_gives_what_the_step_gives(kind, monkeypatch):
 def test_a_step_never_waits_for_the_device(kind, monkeypatch):
     of, at = objective(kind, monkeypatch), candidate(0)
     with NeverLooks():
-        slope(of, penalties(), at, relu_alpha=5.0)
-        slope(of, penalties(), at, relu_alpha=float("inf"))
-        slope(of, penalties(), at, relu_alpha=torch.tensor(5.0, dtype=torch.float64))
+        gradient(of, penalties(), at, {"relu_alpha": 5.0})
+        gradient(of, penalties(), at, {"relu_alpha": float("inf")})
+        gradient(of, penalties(), at, {"relu_alpha": torch.tensor(5.0, dtype=torch.float64)})
         with pytest.raises(AssertionError, match="waits"):
             float(at.lam.sum())
 
 
 def test_what_changes_is_recorded_anew(monkeypatch):
     of, recordings = objective("kkt", monkeypatch), Recordings()
-    recorded, weights, at = SlopeOf(of, Silent(), record=recordings), penalties(), candidate(0)
+    recorded, weights, at = GradientOf(of, Silent(), record=recordings), penalties(), candidate(0)
     for made, (batch, present, alpha) in enumerate([(at, weights, 5.0), (at, weights, float("inf")),
                                                     (at, penalties(box=7.0), 5.0),
                                                     (candidate(1, restarts=2), weights, 5.0)], start=1):
-        got, expected = recorded(batch, present, relu_alpha=alpha), slope(of, present, batch, relu_alpha=alpha)
+        got = recorded(batch, present, {"relu_alpha": alpha})
+        expected = gradient(of, present, batch, {"relu_alpha": alpha})
         assert torch.allclose(got.x, expected.x, rtol=1e-12)
         assert torch.allclose(got.log_lam, expected.log_lam, rtol=1e-12)
         assert recordings.made == made
@@ -142,9 +144,10 @@ def test_where_nothing_can_be_recorded_the_step_is_taken_all_the_same(monkeypatc
         raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
 
     of, at = objective("kkt", monkeypatch), candidate(0)
-    step = SlopeOf(of, Log(), record=refuse)
+    step = GradientOf(of, Log(), record=refuse)
     for _ in range(2):
-        assert torch.equal(step(at, penalties(), relu_alpha=5.0).x, slope(of, penalties(), at, relu_alpha=5.0).x)
+        expected = gradient(of, penalties(), at, {"relu_alpha": 5.0})
+        assert torch.equal(step(at, penalties(), {"relu_alpha": 5.0}).x, expected.x)
     assert lines == ["The step could not be recorded as a CUDA graph and is launched piece by piece: "
                      "CUDA error: operation not permitted when stream is capturing"]
 
@@ -161,8 +164,8 @@ def test_a_search_with_halving_and_turned_knobs_goes_the_same_way_recorded(monke
                      plan=plan, retune=lambda step: (plan, penalties(box=9.0)) if step == 30 else None)
 
     plain = search()
-    monkeypatch.setattr("core.reconstruction.solvers.solve.SlopeOf",
-                        lambda of, monitor: SlopeOf(of, monitor, record=recordings))
+    monkeypatch.setattr("core.reconstruction.solvers.solve.GradientOf",
+                        lambda of, monitor: GradientOf(of, monitor, record=recordings))
     recorded = search()
     assert recordings.made == 5  # at the start, at each of three halvings, and for the other box
     assert recordings.replayed == 41

@@ -13,17 +13,16 @@ from core.reconstruction.objectives.protocol import Evaluation
 from core.reconstruction.priors.penalties import Box, MinLambda
 from core.reconstruction.solvers.first_order import SGD, Adam
 from core.reconstruction.solvers.initial import Start
+from core.reconstruction.solvers.plan import Plan
 from core.reconstruction.solvers.protocol import Status
 from core.reconstruction.solvers.search_space import pixels
-from core.reconstruction.solvers.solve import Plan, solve
+from core.reconstruction.solvers.solve import solve
 
 TARGET = torch.linspace(0.1, 0.9, 4).view(1, 1, 1, 2, 2)
 
 
 class Bowl:
     """Distance to a known image, and of lam to 1; NaN for restarts whose first pixel exceeds `poison`."""
-
-    recordable = False
 
     def __init__(self, poison: float = float("inf")) -> None:
         self.poison = poison

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from core.config.kinds import ExperimentConfig, parse_config
+from core.config.experiment import ExperimentConfig
 from core.io.errors import InputError
+from core.runs.kinds import parse_config
 from core.studies.experiments.grid import count_runs, expand, grid_values, label, learning_rate
 from core.studies.experiments.presets import PRESETS
 

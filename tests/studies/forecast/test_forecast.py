@@ -6,9 +6,11 @@ import os
 import pytest
 import torch
 
-from core.config.kinds import AttackConfig, FinetuneConfig, PretrainConfig
+from core.config.finetune import FinetuneConfig
+from core.config.pretrain import PretrainConfig
 from core.io.errors import InputError
 from core.io.files import write_json, write_tensors
+from core.runs.kinds import AttackConfig
 from core.runs.store import RunStore
 from core.studies.forecast.counting import measurements, sufficient_rank
 from core.studies.forecast.expected import expect

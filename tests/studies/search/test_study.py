@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from core.config.kinds import AttackConfig, SearchConfig, parse_config
+from core.runs.kinds import AttackConfig, SearchConfig, parse_config
 from core.studies.search.report import rank_correlation, report
 from core.studies.search.space import axes, start_values, trial_values
 from core.studies.search.study import Study, report_every

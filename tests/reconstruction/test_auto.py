@@ -2,7 +2,7 @@
 
 import torch
 
-from core.reconstruction.methods.auto import choose
+from core.reconstruction.auto import choose
 from core.threat.observation import AdapterDelta, TrainedWeights
 from tests.helpers.cases import NOTHING, one_step, random_network
 
@@ -10,7 +10,7 @@ from tests.helpers.cases import NOTHING, one_step, random_network
 def chosen(observation) -> tuple[str, str]:
     choice = choose(observation)
     assert choice.reason.endswith(".")
-    return choice.method, choice.reason
+    return choice.method.name, choice.reason
 
 
 def test_what_comes_apart_is_solved(problem):
