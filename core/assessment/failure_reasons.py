@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from core.config.thresholds import POOR_FIT, RECOVERED, STABLE_COSINE, UNMOVED, VISIBLE_WITHIN
+from core.config.thresholds import POOR_FIT, STABLE_COSINE, UNMOVED, VISIBLE_WITHIN
 from core.io.wording import counted, fixed, number, percent
 from core.reconstruction.registry import explains_weights, searches
 from core.runs.kinds import AttackConfig
@@ -59,19 +59,17 @@ def headline(report: Report) -> str:
     score = report.get("score")
     if not score:
         return "Nothing is known of the truth, so that only the attack's own signs can be judged."
-    if "ssim" not in score:
-        return f"{score['recovered']} of {counted(score['targets'], 'point')} found."
-    found = sum(value > RECOVERED for value in score["ssim"])
-    return f"{found} of {counted(score['targets'], 'target')} came back above SSIM {RECOVERED}."
+    modality = of_score(score)
+    found = sum(map(modality.is_found, score[modality.headline.name]))
+    line = f"{'above' if modality.higher else 'within'} {modality.headline.title} {modality.found}"
+    return f"{found} of {counted(score['targets'], 'target')} came back {line}."
 
 
 def missed(report: Report) -> list[int]:
     """Targets (from 0) that did not come back; [] without a score."""
     score = report.get("score") or {}
-    if "distance" in score:  # points of the plane
-        return [index for index, value in enumerate(score["distance"])
-                if value is None or value >= score["recovered_below"]]
-    return [index for index, value in enumerate(score.get("ssim", [])) if value <= RECOVERED]
+    modality = of_score(score)
+    return [index for index, value in enumerate(score.get(modality.headline.name, [])) if not modality.is_found(value)]
 
 
 def sample_rows(report: Report, victim: Report | None) -> list[dict[str, Any]]:

@@ -2,21 +2,20 @@
 
 from dataclasses import dataclass
 
-import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from core.assessment.image_metrics import METRICS, ssim_table
-from core.config.thresholds import NEAR, RECOVERED
+from core.assessment.likeness import PAIRS, table
+from core.models.modality import IMAGES, Modality, of_shape
 
 
 @dataclass(frozen=True)
 class Score:
-    """Metrics by target, in the order of the truth. A target without a reconstruction counts as 0, and a point
-    without one as far as the unit square is wide."""
+    """Measures by target, in the order of the truth; a target without a reconstruction counts as its modality says."""
 
     assignment: list[int | None]       # for each target, the index of its reconstruction
-    values: dict[str, list[float]]     # metric name to [N]
+    values: dict[str, list[float]]     # name of a measure to [N]
+    modality: Modality = IMAGES
 
     @property
     def targets(self) -> int:
@@ -24,34 +23,28 @@ class Score:
 
     @property
     def recovered(self) -> int:
-        """Targets with an SSIM above `RECOVERED`; points with a distance below `NEAR`."""
-        if "distance" in self.values:
-            return sum(value < NEAR for value in self.values["distance"])
-        return sum(value > RECOVERED for value in self.values["ssim"])
+        """Targets that count as found."""
+        return sum(map(self.modality.is_found, self.values[self.modality.headline.name]))
 
-    def mean(self, metric: str) -> float:
+    def mean(self, measure: str) -> float:
         """Over all targets: the denominator is their number."""
-        return sum(self.values[metric]) / self.targets
+        return sum(self.values[measure]) / self.targets
 
 
 def match(x: Tensor, truth: Tensor) -> Score:
-    """Match reconstructions [M, C, H, W] to targets [N, C, H, W], both in [0, 1].
+    """Match reconstructions [M, C, H, W] to targets [N, C, H, W], of any modality, within its range.
 
-    Hungarian assignment that maximises the summed SSIM; other metrics are read at that assignment.
+    Hungarian assignment with the best sum of the headline measure; the others are read at that assignment.
     """
-    targets, chosen = linear_sum_assignment(-ssim_table(x, truth).numpy())
+    modality = of_shape(truth.shape[1:])
+    headline = table(modality, x, truth)
+    targets, chosen = linear_sum_assignment(headline.numpy(), maximize=modality.higher)
     pairs = dict(zip(targets.tolist(), chosen.tolist(), strict=True))
     assignment = [pairs.get(index) for index in range(len(truth))]
-    values = {name: [metric(x[index], truth[target]) if index is not None else 0.0
-                     for target, index in enumerate(assignment)] for name, metric in METRICS.items()}
-    return Score(assignment, values)
 
+    def measured(name: str, target: int, index: int) -> float:
+        return PAIRS[name](x[index], truth[target]) if name in PAIRS else headline[target, index].item()
 
-def match_points(x: Tensor, truth: Tensor) -> Score:
-    """Match found points [M, 1, 1, 2] to targets [N, 1, 1, 2] of the unit square: the least sum of distances."""
-    table = torch.cdist(truth.double().flatten(1), x.double().flatten(1))
-    targets, chosen = linear_sum_assignment(table.numpy())
-    pairs = dict(zip(targets.tolist(), chosen.tolist(), strict=True))
-    assignment = [pairs.get(index) for index in range(len(truth))]
-    return Score(assignment, {"distance": [table[target, index].item() if index is not None else 2**0.5
-                                           for target, index in enumerate(assignment)]})
+    values = {measure.name: [measure.missing if index is None else measured(measure.name, target, index)
+                             for target, index in enumerate(assignment)] for measure in modality.measures}
+    return Score(assignment, values, modality)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.assessment.matching import match, match_points
+from core.assessment.matching import match
 from core.assessment.published import score_as_published
-from core.config.thresholds import NEAR, RECOVERED
+from core.config.thresholds import RECOVERED
 from core.data.problems import Problem
 
 CHANCE_DRAWS = 3
@@ -50,10 +50,10 @@ def score_against(truth: Truth, x: Tensor, candidates: Tensor) -> dict[str, Any]
 
 
 def score_points(truth: Truth, x: Tensor) -> dict[str, Any]:
-    """Of points of the plane: distances in the unit square, one to one; ``recovered`` counts those below `NEAR`."""
-    found, chance = match_points(x, truth.x), [match_points(x, others) for others in truth.unseen]
+    """Of points of the plane: distances in the unit square, one to one; ``recovered`` counts those that are near enough."""
+    found, chance = match(x, truth.x), [match(x, others) for others in truth.unseen]
     return {**found.values, "mean_distance": found.mean("distance"), "targets": found.targets,
-            "recovered": found.recovered, "recovered_below": NEAR, "assignment": found.assignment,
+            "recovered": found.recovered, "recovered_below": found.modality.found, "assignment": found.assignment,
             "labels": truth.labels.tolist(), "chance_mean_distance": _mean([one.mean("distance") for one in chance]),
             "chance_recovered": _mean([one.recovered for one in chance])}
 

@@ -27,7 +27,7 @@ class FinetuneConfig(RunConfig):
                      scale="log", ge=1, le=4096)
     alpha: float | None = knob(None, help="LoRA alpha; the update is scaled by alpha / rank. Empty takes alpha = rank, "
                                "so that the scale is 1 at every rank.", scale="log", ge=1e-3, le=1e5)
-    layers: list[Literal["layers.0", "layers.1", "layers.2"]] = knob(
+    layers: list[str] = knob(
         ["layers.0", "layers.1"], help="Layers that are trained: they get an adapter, or change themselves.",
         min_length=1)
     optimizer: Literal["sgd", "adamw"] = knob("sgd", help="Optimiser of the fine-tuning.")

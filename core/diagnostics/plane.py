@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.models.modality import POINT_SHAPE
+
 if TYPE_CHECKING:  # pages draw without torch, which takes seconds to import
     from core.models.mlp import MLP
 
 LOW, HIGH, PLACES = 0.0, 1.0, 81
-PLANAR = (1, 1, 2)  # image shape of a point: x, then y
 HELP = ("Solid line: where the network changes its mind. Dotted lines: the margin, where its logit is as large as at "
         "the nearest training point; the KKT equation speaks of points there. A larger mark pulls more on the weights.")
 
@@ -52,7 +53,7 @@ def landscape(network: "MLP", *, margin: float | None = None) -> dict[str, Any]:
     ticks = torch.linspace(LOW, HIGH, PLACES)
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
     place = next(network.parameters())
-    points = torch.stack([x, y], -1).view(-1, *PLANAR).to(place.dtype).to(place.device)
+    points = torch.stack([x, y], -1).view(-1, *POINT_SHAPE).to(place.dtype).to(place.device)
     with torch.no_grad():
         logits = network(points).view(PLACES, PLACES).cpu().double()
     return {"ticks": ticks.tolist(), "logits": logits.tolist(), "margin": margin}

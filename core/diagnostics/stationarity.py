@@ -5,10 +5,8 @@ theta = sum_i lam_i y_i grad f(x_i), lam >= 0 (Lyu and Li 2020; Ji and Telgarsky
 KKT attack of Haim et al. 2022 inverts. The residual measured here, with its best lam, is a floor for that attack.
 Of C classes the constraints are f_y - f_j >= margin for every j != y: one multiplier a sample and rival j.
 
-Of a fully connected network no per-sample gradient is ever formed: with the factored features (h_l, e_l) of
-`core.models.mlp.tangent_features`, <grad f_i, grad f_j> = sum_l (e_i . e_j)(h_i . h_j + bias) and
-<theta, grad f_i> = sum_l e_i . z_i, z_l the pre-activation of layer l. Of any other network they are formed
-(`core.diagnostics.jacobian`).
+Any network of registered layer types is measured alike, from the factors of its per-sample gradients
+(`core.diagnostics.gradient_products`).
 """
 
 import math
@@ -18,10 +16,9 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
-from core.diagnostics.jacobian import jacobian_products
+from core.diagnostics.gradient_products import gradient_products
 from core.models.conv import Network
 from core.models.margin import hard_margin, signs
-from core.models.mlp import MLP, TangentFeatures, tangent_features
 
 _ACTIVE = 1e-6   # a multiplier below this share of the largest counts as zero
 _TOLERANCE = 1e-10
@@ -55,7 +52,7 @@ def stationarity(network: Network, x: Tensor, labels: Tensor, *, start: Tensor |
     the network's precision and on its device; the products in float64 on the CPU (MPS has no float64). Weights so
     large that these overflow give NaN.
     """
-    if isinstance(network, MLP) and network.outputs > 1:
+    if network.outputs > 1:
         leads, grams, inner = _of_classes(network, x, labels)
     else:
         leads, grams, inner = _of_one_logit(network, x, labels)
@@ -86,12 +83,12 @@ def stationarity(network: Network, x: Tensor, labels: Tensor, *, start: Tensor |
 def _of_one_logit(network: Network, x: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """y f [N], and by layer the products of y_i grad f_i with each other [N, N] and with theta [N], in float64."""
     sign = signs(labels).cpu().double()
-    logits, products = (factored_products if isinstance(network, MLP) else jacobian_products)(network, x)
+    logits, products = gradient_products(network, x)
     return (sign * logits.cpu().double(), [gram * sign[:, None] * sign for gram, _ in products],
             [projection * sign for _, projection in products])
 
 
-def _of_classes(network: MLP, x: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+def _of_classes(network: Network, x: Tensor, labels: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """The same of grad (f_y - f_j), for the K rivals j of each sample with the largest outputs: [N K, N K], [N K]."""
     labels = labels.to(x.device).long()
     with torch.no_grad():
@@ -100,31 +97,9 @@ def _of_classes(network: MLP, x: Tensor, labels: Tensor) -> tuple[Tensor, list[T
     own = torch.nn.functional.one_hot(labels, network.outputs).to(logits)
     rivals = logits.masked_fill(own > 0, float("-inf")).topk(kept, dim=1).indices  # [N, K]
     directions = own[:, None] - torch.nn.functional.one_hot(rivals, network.outputs).to(logits)
-    _, products = factored_products(network, x.repeat_interleave(kept, dim=0), directions.flatten(0, 1))
+    _, products = gradient_products(network, x.repeat_interleave(kept, dim=0), directions.flatten(0, 1))
     return (hard_margin(logits, labels).cpu().double(), [gram for gram, _ in products],
             [projection for _, projection in products])
-
-
-def factored_products(network: MLP, x: Tensor,
-                      directions: Tensor | None = None) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """Logits [N], and by layer its share of <grad f_i, grad f_j> [N, N] and of <theta, grad f_i> [N], in float64.
-
-    With `directions` [N, C] of C outputs, f_i stands for directions_i . f(x_i)."""
-    features = tangent_features(network, x, directions=directions)
-    return features.logits, [_layer_products(features, index, network) for index in range(len(network.layers))]
-
-
-def _layer_products(features: TangentFeatures, index: int, network: MLP) -> tuple[Tensor, Tensor]:
-    layer = network.layers[index]
-    signal = features.signals[index].cpu().double()
-    inputs = features.inputs[index].cpu().double()
-    similarity = inputs @ inputs.T
-    if layer.bias is not None:
-        similarity += 1.0  # the bias is a weight on a constant input 1
-    hidden = index < len(network.layers) - 1
-    logits = features.logits.view(len(inputs), -1)
-    outputs = (features.preactivations[index] if hidden else logits).cpu().double()
-    return (signal @ signal.T) * similarity, (signal * outputs).sum(1)
 
 
 def nonnegative_least_squares(gram: Tensor, inner: Tensor, *, start: Tensor | None = None) -> Tensor:

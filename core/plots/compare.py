@@ -5,6 +5,7 @@ from typing import Any
 
 from core.config.knob import RunConfig
 from core.io.wording import duration, fixed, number, percent
+from core.models.modality import of_score
 from core.runs.directory import Run
 
 
@@ -39,11 +40,11 @@ def in_order_of_truth(images: Sequence[Any], report: dict[str, Any] | None) -> l
 
 
 def scored_images(report: dict[str, Any] | None) -> list[dict[str, float | None]]:
-    """One row a target: ssim, psnr, ncc; empty where the attack was not scored (its truth is not known)."""
+    """One row a target, with the measures of its modality; empty where the attack was not scored (its truth is not known)."""
     score = (report or {}).get("score")
     if not score:
         return []
-    names = ("distance",) if "distance" in (report.get("score") or {}) else ("ssim", "psnr", "ncc")
+    names = [measure.name for measure in of_score(score).measures]
     return [dict(zip(names, values, strict=True)) for values in zip(*(score[name] for name in names), strict=True)]
 
 

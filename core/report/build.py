@@ -13,6 +13,7 @@ from core.assessment.failure_reasons import headline, reasons
 from core.io.errors import InputError
 from core.io.images import tiles
 from core.io.wording import duration, fixed
+from core.models.modality import of_score
 from core.plots.compare import changed_knobs, config_difference, in_order_of_truth, result_row, scored_images
 from core.plots.figures import line_figure
 from core.plots.panels import COMPARED, PANELS, compared_panels, marked
@@ -99,8 +100,8 @@ def _pictures(run: Run, outcome: dict[str, Any]) -> str:
         shown = [(truth[index], f"truth {index + 1}")] if index < len(truth) else []
         shown += [(ordered[index], f"reconstruction {index + 1}")] if index < len(ordered) else []
         score = scores[index] if index < len(scores) else {}
-        words = [f"{name.upper()} {fixed(value)}" for name, value in score.items() if name in ("ssim", "distance")]
-        columns.append((shown, " ".join(words)))
+        headline = of_score(score).headline
+        columns.append((shown, f"{headline.title} {fixed(score[headline.name])}" if score else ""))
     legend = "Truth above reconstruction; the attack never saw the truth." if truth and found else ""
     return paragraph(legend, quiet=True) + strip(columns)
 

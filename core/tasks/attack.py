@@ -3,10 +3,11 @@
 import time
 from typing import Any
 
-from core.diagnostics.plane import PLANAR, landscape
+from core.diagnostics.plane import landscape
 from core.io.errors import InputError
 from core.io.files import finite, write_atomic, write_json, write_tensors
 from core.io.images import grid_png
+from core.models.modality import of_shape
 from core.reconstruction import auto
 from core.reconstruction.result import AttackResult
 from core.runs.directory import Run
@@ -32,7 +33,7 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     if victim:
         _check_nothing_given(config)
         write_atomic(run.file("truth.png"), grid_png(victim.x))
-    if observation.network.image_shape == PLANAR:
+    if of_shape(observation.network.image_shape).planar:
         write_json(run.file("plane.json"), landscape(observation.network))
     outcome = auto.attack(observation, config, recorder, began=began)
     recorder.log(outcome.status.value)

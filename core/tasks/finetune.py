@@ -99,7 +99,7 @@ def choose_samples(problem: Problem, checkpoint: Checkpoint, config: FinetuneCon
 def _problem(checkpoint: Checkpoint, fallback_source: str) -> Problem:
     """The problem that the base was trained on; for a foreign base, our digits as they are at hand."""
     problem = problem_of(checkpoint.facts, source=fallback_source)
-    if problem.kind.planar:
+    if problem.kind.modality.planar:
         raise InputError("base: it was trained on points of the plane, which are there for kkt on the base alone; "
                          "name a base of pictures.")
     shape = tuple(problem.data.images.shape[1:])

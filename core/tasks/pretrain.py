@@ -55,7 +55,7 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     measured = outcome.stationarity
     numbers = {"log_loss": outcome.log_loss, "train_error": outcome.train_error, "kkt_residual": measured.residual}
     save_checkpoint(run.file("result.safetensors"), network, facts(config, problem, indices, numbers, holdout_accuracy))
-    if problem.kind.planar:
+    if problem.kind.modality.planar:
         pull = measured.multipliers.tolist()
         write_json(run.file("plane.json"), finite({
             **landscape(network, margin=measured.margin * measured.norm ** len(network.layers)), "x": images.tolist(),

@@ -63,7 +63,7 @@ def score_training(run: Run, outcome: AttackResult, config: AttackConfig, record
     truth = training_truth(problem, indices, checkpoint.network.input_mean)
     write_atomic(run.file("truth.png"), grid_png(truth.x))
     candidates = outcome.tensors["x"][int(outcome.tensors["best"])]  # all, as the search left them
-    if problem.kind.planar:
+    if problem.kind.modality.planar:
         write_tensors(run.file("truth.safetensors"), {"x": truth.x, "labels": truth.labels})
         values = score_points(truth, outcome.x.cpu())
     else:

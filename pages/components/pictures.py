@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.io.images import difference
 from core.io.wording import fixed
+from core.models.modality import of_score
 from core.plots.compare import in_order_of_truth, scored_images
 from core.runs.directory import Run
 from pages.components.reading import pictures
@@ -96,12 +97,11 @@ def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None, so
     confidence = in_order_of_truth(report.get("confidence") or [], report)
     captions = []
     for index, score in enumerate(scored_images(report)):
-        if "ssim" not in score:  # a point of the plane
-            captions.append((f"distance {fixed(score['distance'])}", ""))
-            continue
         sure = confidence[index] if index < len(confidence) else None
-        belief = f" · confidence {fixed(sure)}" if sure is not None else ""
-        captions.append((f"SSIM {fixed(score['ssim'])}", f"{fixed(score['psnr'], 1)} dB{belief}"))
+        belief = [f"confidence {fixed(sure)}"] if sure is not None else []
+        decibels = [f"{fixed(score['psnr'], 1)} dB"] if "psnr" in score else []
+        headline = of_score(score).headline
+        captions.append((f"{headline.title} {fixed(score[headline.name])}", " · ".join([*decibels, *belief])))
     found = in_order_of_truth(pictures(run.file("reconstruction.png")), report)
     captions = captions or [(f"confidence {fixed(sure)}", "") for sure in confidence]
     scores = scored_images(report)

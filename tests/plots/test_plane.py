@@ -2,7 +2,7 @@
 
 import torch
 
-from core.assessment.matching import match_points
+from core.assessment.matching import match
 from core.diagnostics.plane import PLACES, landscape, plane, points
 from core.models.mlp import MLP
 from core.plots.plane_figure import plane_figure
@@ -38,7 +38,7 @@ def test_boundary_margins_and_each_class_of_points_are_drawn():
 
 def test_points_are_matched_by_distance():
     truth = torch.tensor([[0.1, 0.1], [0.9, 0.9], [0.5, 0.5]])[:, None, None, :]
-    found = match_points(torch.tensor([[0.9, 0.87], [0.1, 0.2]])[:, None, None, :], truth)
+    found = match(torch.tensor([[0.9, 0.87], [0.1, 0.2]])[:, None, None, :], truth)
     assert found.assignment == [1, 0, None]
     assert torch.allclose(torch.tensor(found.values["distance"]), torch.tensor([0.1, 0.03, 2**0.5]))
     assert found.recovered == 1

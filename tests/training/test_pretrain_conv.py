@@ -4,8 +4,7 @@ import pytest
 import torch
 from scipy.optimize import nnls
 
-from core.diagnostics.jacobian import jacobian_products
-from core.diagnostics.stationarity import factored_products, stationarity
+from core.diagnostics.stationarity import stationarity
 from core.models.conv import ConvNet
 from core.models.margin import signs
 from core.models.mlp import MLP, init_small_first_layer
@@ -45,17 +44,6 @@ def test_loss_and_gradient_are_those_written_out():
         for ours, theirs in zip(general.gradient(parameters, one, push), written.gradient(parameters, other, push),
                                 strict=True):
             assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-14)
-
-
-@pytest.mark.parametrize("most", [10**9, 1500, 1])  # one block, blocks of three samples, of one
-def test_products_of_gradients_are_the_factored_ones(most):
-    network, x, _ = random_mlp()
-    logits, products = jacobian_products(network, x, most=most)
-    expected_logits, expected = factored_products(network, x)
-    assert torch.allclose(logits, expected_logits, rtol=1e-12)
-    for (gram, inner), (other_gram, other_inner) in zip(products, expected, strict=True):
-        assert torch.allclose(gram, other_gram, rtol=1e-10, atol=1e-14)
-        assert torch.allclose(inner, other_inner, rtol=1e-10, atol=1e-14)
 
 
 def test_a_convolutional_base_is_trained_near_a_kkt_point(training):

@@ -36,7 +36,7 @@ class Box:
         y, low = (x, 0.0) if self.mean is None else (x - self.mean, -1.0)
         outside = y - y.clamp(low, 1.0)
         samples = x.shape[1]
-        return outside.square().sum((1, 2, 3, 4)) / samples, 2 / samples * outside
+        return outside.square().flatten(1).sum(1) / samples, 2 / samples * outside
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Sparsity:
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         samples = x.shape[1]
         size = (x.square() + SMOOTHING**2).sqrt()
-        return (size - SMOOTHING).sum((1, 2, 3, 4)) / samples, x / size / samples
+        return (size - SMOOTHING).flatten(1).sum(1) / samples, x / size / samples
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,15 @@ class TotalVariation:
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         samples = x.shape[1]
-        value, gradient = torch.zeros_like(x[:, 0, 0, 0, 0]), torch.zeros_like(x)
+        value, gradient = x.new_zeros(len(x)), torch.zeros_like(x)
         for axis in (-1, -2):
             difference = x.diff(dim=axis)
             size = (difference.square() + SMOOTHING**2).sqrt()
-            value += (size - SMOOTHING).sum((1, 2, 3, 4)) / samples
-            slope = difference / size / samples
-            length = slope.shape[axis]
-            gradient.narrow(axis, 1, length).add_(slope)
-            gradient.narrow(axis, 0, length).sub_(slope)
+            value += (size - SMOOTHING).flatten(1).sum(1) / samples
+            change = difference / size / samples
+            length = change.shape[axis]
+            gradient.narrow(axis, 1, length).add_(change)
+            gradient.narrow(axis, 0, length).sub_(change)
         return value, gradient
 
 

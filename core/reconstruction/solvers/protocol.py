@@ -6,6 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from core.models.modality import of_shape
 from core.reconstruction.candidate import Candidate
 
 
@@ -41,8 +42,9 @@ class Reconstruction:
 
     @property
     def x(self) -> Tensor:
-        """Images of the best restart [N, C, H, W], clipped to [0, 1]."""
-        return self.candidate.x[self.best].clamp(0, 1)
+        """Samples of the best restart [N, *shape], within the range of their modality."""
+        x = self.candidate.x[self.best]
+        return of_shape(x.shape[1:]).clip(x)
 
 
 class FirstOrder(Protocol):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from core.config.monitor import Monitor
+from core.models.modality import of_shape
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.protocol import Evaluation, Gated, Objective
 from core.reconstruction.priors.penalties import Penalty
@@ -46,8 +47,8 @@ class Watch:
             self.snapped = search.step
             self._switched(search, leader)
             several = len(search.best.alive) > 1
-            self.monitor.snapshot(search.step, candidate.x[leader].clamp(0, 1),
-                                  restarts=candidate.x.clamp(0, 1) if several else None,
+            shown = of_shape(candidate.x.shape[2:]).clip(candidate.x)
+            self.monitor.snapshot(search.step, shown[leader], restarts=shown if several else None,
                                   numbers=search.active.tolist() if several else ())
         return Status.CONVERGED if float(search.best.residual.min()) < self.plan.tolerance else None
 

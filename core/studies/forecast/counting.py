@@ -6,9 +6,7 @@ in the image; and a sign for each of its neurons. A dense layer that changed in 
 
 from dataclasses import dataclass
 
-from core.studies.forecast.setting import Setting
-
-PIXELS = 784
+from core.studies.forecast.setting import PUBLISHED, Setting
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Counts:
 
 def measurements(setting: Setting) -> Counts:
     """Counts for a setting; where the base's widths are not known, those of the published network stand in."""
-    widths = setting.widths or (PIXELS, 1000, 1000, 1)
+    widths = setting.widths or PUBLISHED
     hidden = {f"layers.{index}": index for index in range(len(widths) - 2)}
     trained = {name: hidden[name] for name in setting.layers if name in hidden}
     by_layer = {name: widths[index] if setting.rank is None else min(setting.rank, widths[index])
@@ -44,7 +42,7 @@ def measurements(setting: Setting) -> Counts:
 
 def sufficient_rank(setting: Setting) -> int | None:
     """The least rank from which on the equations alone fix every pixel; None where no rank does."""
-    widths = setting.widths or (PIXELS, 1000, 1000, 1)
+    widths = setting.widths or PUBLISHED
     inputs = [widths[index] for index in range(len(widths) - 2) if f"layers.{index}" in setting.layers]
     if "layers.0" not in setting.layers:
         return None

@@ -7,11 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.data.catalogue import DEFAULT, KINDS
 from core.io.errors import InputError
+from core.models.modality import unknowns
 from core.runs.store import default_root
 
 MEASURED = Path(__file__).parents[3] / "assets" / "measured.json"  # python -m benchmarks.algebraic_quality --json FILE
-FULL_RANK = 784  # at or above the number of pixels a higher rank says nothing more
+FULL_RANK = unknowns(KINDS[DEFAULT].shape)  # at or above the number of pixels a higher rank says nothing more
 CUT_SHORT = ("stopped", "diverged")  # a refusal to separate counts: leaving failures out would flatter
 
 

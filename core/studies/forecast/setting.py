@@ -10,9 +10,13 @@ from safetensors import SafetensorError, safe_open
 
 from core.config.finetune import FinetuneConfig
 from core.config.pretrain import PretrainConfig
+from core.data.catalogue import DEFAULT, KINDS
 from core.io.errors import InputError
+from core.models.modality import unknowns
 from core.runs.store import RunStore
 
+# Inputs, hidden layers and logit of the network of Haim et al. 2022, where the base does not tell its own.
+PUBLISHED = (unknowns(KINDS[DEFAULT].shape), 1000, 1000, 1)
 FORMATS = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 
@@ -74,7 +78,7 @@ def base_widths(root: Path, base: str) -> tuple[int, ...] | None:
     try:
         config = RunStore(root).get(base).config()
         if isinstance(config, PretrainConfig):
-            return (784, config.hidden, config.hidden, 1)
+            return (unknowns(KINDS[config.problem].shape), config.hidden, config.hidden, 1)
     except InputError:
         pass
     return file_widths(Path(base))
