@@ -11,6 +11,7 @@ from typing import Any
 
 from core.config.thresholds import POOR_FIT, STABLE_COSINE, UNMOVED, VISIBLE_WITHIN
 from core.io.wording import counted, fixed, number, percent
+from core.models.modality import of_score
 from core.reconstruction.registry import explains_weights, searches
 from core.runs.kinds import AttackConfig
 

@@ -50,7 +50,7 @@ def score_against(truth: Truth, x: Tensor, candidates: Tensor) -> dict[str, Any]
 
 
 def score_points(truth: Truth, x: Tensor) -> dict[str, Any]:
-    """Of points of the plane: distances in the unit square, one to one; ``recovered`` counts those that are near enough."""
+    """Of points of the plane: distances in the unit square, one to one; ``recovered`` counts those that are near."""
     found, chance = match(x, truth.x), [match(x, others) for others in truth.unseen]
     return {**found.values, "mean_distance": found.mean("distance"), "targets": found.targets,
             "recovered": found.recovered, "recovered_below": found.modality.found, "assignment": found.assignment,

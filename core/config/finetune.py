@@ -29,7 +29,7 @@ class FinetuneConfig(RunConfig):
                                "so that the scale is 1 at every rank.", scale="log", ge=1e-3, le=1e5)
     layers: list[str] = knob(
         ["layers.0", "layers.1"], help="Layers that are trained: they get an adapter, or change themselves.",
-        min_length=1)
+        suggested=("layers.0", "layers.1", "layers.2"), min_length=1)
     optimizer: Literal["sgd", "adamw"] = knob("sgd", help="Optimiser of the fine-tuning.")
     learning_rate: float = knob(
         3e-4, help="Learning rate of the fine-tuning. One full-rank sgd step at 0.0003 lowers the loss by a tenth and "

@@ -1,19 +1,22 @@
 """What every config model is made of: a declared knob, and what all kinds of run share."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 def knob(default: Any = ..., *, help: str, unit: str = "", scale: str = "linear", group: str = "basic",
-         source: str = "", search: tuple[float, float] | None = None, live: bool = False, **bounds: Any) -> Any:
+         source: str = "", search: tuple[float, float] | None = None, live: bool = False, suggested: Sequence[str] = (),
+         **bounds: Any) -> Any:
     """A pydantic field with the facts that a form shows. ``bounds`` are pydantic's (ge, le, …).
 
     `search` is the range in which a search tries values, narrower than the bounds of what is valid. A `live` knob may
-    be changed while the run goes on (see `core.config.tunable`).
+    be changed while the run goes on (see `core.config.tunable`). `suggested` are names to choose from where any name
+    may be given.
     """
     extra = {"unit": unit, "scale": scale, "group": group, "source": source, "live": live,
-             **({"search": list(search)} if search else {})}
+             **({"search": list(search)} if search else {}), **({"suggested": [*suggested]} if suggested else {})}
     return Field(default, description=help, json_schema_extra=extra, **bounds)
 
 

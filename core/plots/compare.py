@@ -40,7 +40,7 @@ def in_order_of_truth(images: Sequence[Any], report: dict[str, Any] | None) -> l
 
 
 def scored_images(report: dict[str, Any] | None) -> list[dict[str, float | None]]:
-    """One row a target, with the measures of its modality; empty where the attack was not scored (its truth is not known)."""
+    """One row a target, with the measures of its modality; empty where the truth is not known."""
     score = (report or {}).get("score")
     if not score:
         return []

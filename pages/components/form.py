@@ -96,6 +96,10 @@ def widget(knob: Knob, kind: str, defaults: dict[str, Any], stamp: str, *,
     if knob.type == "choices":
         several = st.pills(knob.label, knob.options, default=value or [], selection_mode="multi", **common)
         return lambda: [option for option in knob.options if option in several] or (None if knob.optional else [])
+    if knob.type == "names":
+        named = st.multiselect(knob.label, list(dict.fromkeys([*knob.options, *(value or [])])), default=value or [],
+                               accept_new_options=True, placeholder="all" if knob.optional else "name one", **common)
+        return lambda: list(named) or (None if knob.optional else [])
     if knob.type == "switch":
         on = st.toggle(knob.label, value=value, **common)
         return lambda: on

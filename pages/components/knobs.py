@@ -45,7 +45,7 @@ class Knob:
     """One field of a config model."""
 
     name: str
-    type: str                       # text, int, float, choice, choices, ints, changes, switch
+    type: str                       # text, int, float, choice, choices, names, ints, changes, switch
     required: bool
     optional: bool                  # None is a value: "not known", "no limit"
     default: Any
@@ -102,8 +102,9 @@ def _knob(name: str, facts: dict[str, Any], required: bool) -> Knob:
     if "enum" in shape:
         kind, options = "choice", shape["enum"]
     elif shape["type"] == "array":
-        kind = "changes" if "$ref" in items else "ints" if items["type"] == "integer" else "choices"
-        options = items.get("enum", [])
+        kind = "changes" if "$ref" in items else "ints" if items["type"] == "integer" else "choices" if "enum" in items \
+            else "names"
+        options = items.get("enum", facts.get("suggested", []))
     else:
         kind, options = {"integer": "int", "number": "float", "string": "text", "boolean": "switch"}[shape["type"]], []
     return Knob(

@@ -101,7 +101,8 @@ def _onward(config: RunConfig) -> list[tuple[str, str, str]]:
     if config.kind == "pretrain":
         attack = ("attack", "base", "Attack this base")
         kind = KINDS[config.problem]
-        tunable = config.network == "mlp" and not kind.modality.planar and len(kind.classes) == 2  # fine-tuning has one logit
+        # fine-tuning has one logit
+        tunable = config.network == "mlp" and not kind.modality.planar and len(kind.classes) == 2
         forth = [("finetune", "base", "Fine-tune this base")] if tunable else []
         return [attack, *forth] if config.optimizer == "max-margin" else [*forth, attack]
     if config.kind == "finetune":

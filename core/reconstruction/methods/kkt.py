@@ -41,7 +41,7 @@ class KKTKnobs(PriorKnobs, FirstOrderKnobs):
         group="expert", source="Buzaglo et al. 2023: hard")
     kkt_layers: list[str] | None = knob(
         None, help="Layers to explain; empty takes all. A wide layer whose initialisation did not wash out says "
-        "little.", group="expert", min_length=1)
+        "little.", group="expert", suggested=("layers.0", "layers.1", "layers.2"), min_length=1)
     lambda_space: Literal["log", "linear"] = knob(
         "log", help="Search log(lam), so that lam stays positive, or lam itself as published.", group="expert",
         source="Haim et al. 2022: linear")
