@@ -102,8 +102,8 @@ def _knob(name: str, facts: dict[str, Any], required: bool) -> Knob:
     if "enum" in shape:
         kind, options = "choice", shape["enum"]
     elif shape["type"] == "array":
-        kind = "changes" if "$ref" in items else "ints" if items["type"] == "integer" else "choices" if "enum" in items \
-            else "names"
+        named = "choices" if "enum" in items else "names"
+        kind = "changes" if "$ref" in items else "ints" if items["type"] == "integer" else named
         options = items.get("enum", facts.get("suggested", []))
     else:
         kind, options = {"integer": "int", "number": "float", "string": "text", "boolean": "switch"}[shape["type"]], []

@@ -10,11 +10,11 @@ from core.studies.search.space import axes, start_values, trial_values
 from core.studies.search.study import Study, report_every
 from core.studies.search.trials import best
 
-ALPHAS = (5.0, 500.0)
+EMPTY = {"relu_alpha_start": 5.0, "relu_alpha_end": 500.0}
 
 
 def make(config: SearchConfig, rows=()) -> Study:
-    start = start_values(config, alphas=ALPHAS)
+    start = start_values(config, empty=EMPTY)
     return Study(config, axes(config, start), start, rows)
 
 
