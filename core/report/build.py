@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from core.assessment.failure_reasons import headline, reasons
 from core.io.errors import InputError
 from core.io.images import tiles
@@ -19,7 +21,7 @@ from core.plots.figures import line_figure
 from core.plots.panels import COMPARED, PANELS, compared_panels, marked
 from core.plots.series import Panel
 from core.plots.titles import title, unique_titles
-from core.report.html import bullets, charts, code, document, folded, heading, paragraph, strip, table
+from core.report.html import NOTHING, bullets, charts, code, document, folded, heading, paragraph, strip, table
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
 from core.runs.repeat import repeat_command
@@ -66,7 +68,7 @@ def _stamp(runs: Sequence[Run]) -> str:
     return f"Report of Afterimage, made {made} from {', '.join(run.id for run in runs)}."
 
 
-def _body(run: Run) -> list[str]:
+def _body(run: Run) -> list[Markup]:
     """What came out: facts, pictures, reasons, limits."""
     status, outcome = run.status(), run.outcome() or {}
     facts = [f"{status.state}, {status.step:,} steps, {duration(status.seconds)}", outcome.get("status_message", ""),
@@ -89,10 +91,10 @@ def _reasons(run: Run, outcome: dict[str, Any]) -> list[Any]:
     return reasons(run.config(), outcome, victim=victim and victim.outcome(), base=base and base.outcome())
 
 
-def _pictures(run: Run, outcome: dict[str, Any]) -> str:
+def _pictures(run: Run, outcome: dict[str, Any]) -> Markup:
     truth, found = _tiles(run, "truth.png"), _tiles(run, "reconstruction.png")
     if not truth and not found:
-        return ""
+        return NOTHING
     scores = scored_images(outcome)
     ordered = in_order_of_truth(found, outcome)
     columns = []
@@ -118,19 +120,19 @@ def _panels(run: Run) -> list[Panel]:
     return [panel for panel in marked(PANELS[kind](run.metrics()[0]), run.changes()) if not panel.empty]
 
 
-def _drawn(panels: Sequence[Panel]) -> str:
+def _drawn(panels: Sequence[Panel]) -> Markup:
     if not panels:
-        return ""
+        return NOTHING
     return heading("Curves") + charts([(panel.title, line_figure(panel, revision="report")) for panel in panels])
 
 
-def _repeat(run: Run, *, level: int = 2) -> list[str]:
+def _repeat(run: Run, *, level: int = 2) -> list[Markup]:
     config = run.config()
     changed = [{"knob": name, "value": _typed(value)} for name, value in changed_knobs(config).items()]
     environment = run.environment()
     return [heading("Repeat it", level), code(repeat_command(run)),
             paragraph(f"Seed {config.seed}. Knobs that differ from their defaults:", quiet=True), table(changed),
-            folded("Environment", code(json.dumps(environment, indent=1))) if environment else ""]
+            folded("Environment", code(json.dumps(environment, indent=1))) if environment else NOTHING]
 
 
 def _typed(value: Any) -> str:

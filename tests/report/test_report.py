@@ -9,7 +9,7 @@ import pytest
 from core.cli.main import main
 from core.io.errors import InputError
 from core.report.build import report
-from core.report.html import document, table
+from core.report.html import bullets, charts, document, paragraph, strip, table
 from core.runs.store import RunStore
 from tests.helpers import synthetic
 
@@ -87,7 +87,19 @@ def test_a_name_is_text_and_never_markup(root):
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)" in text
     assert table([{"a": "<b>", "c": 1}, {"a": "x"}]).count("<td>") == 2
-    read(document("<i>", ["<p>x</p>"], charts=False))
+    page = document("<i>", [paragraph("a & b"), "<p>not made by a template</p>"], charts=False)
+    read(page)
+    assert "<title>&lt;i&gt;</title>" in page
+    assert "<p>a &amp; b</p>" in page
+    assert "&lt;p&gt;not made by a template" in page
+
+
+def test_what_there_is_nothing_of_leaves_no_mark():
+    assert not any([paragraph(""), bullets([]), table([]), charts([])])
+    strips = strip([([(None, "truth 1"), (b"png", 'a "b"')], "SSIM 0.5")])
+    assert strips.count('<div class="none">not found</div>') == 1
+    assert 'alt="a &#34;b&#34;"' in strips
+    read(strips)
 
 
 def test_runs_of_different_kinds_are_refused(root):
