@@ -1,18 +1,19 @@
 """What the operating system knows: cores, GPUs, load, and whether a process still runs. Never imports torch."""
 
+import contextlib
 import math
 import os
-import shutil
-import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import pynvml
 
 from core.io.errors import InputError
 
-GPU_SECONDS = 5.0  # between two questions to nvidia-smi, each of which costs a process
+GPU_SECONDS = 5.0  # between two questions to the GPU's driver, which is opened anew for each
 PROJECT = Path(__file__).parents[2]  # the checkout: `python -m core` works from here
 
 
@@ -22,15 +23,25 @@ def cpu_cores() -> int:
 
 
 def cuda_devices() -> list[str]:
-    """Names for CUDA_VISIBLE_DEVICES. Asks nvidia-smi, so that the asking process never opens CUDA itself."""
+    """Names for CUDA_VISIBLE_DEVICES. Asks the driver's management library: the asking process never opens CUDA."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name.strip() and name.strip() != "-1"]
-    if shutil.which("nvidia-smi") is None:
+    try:
+        with _driver():
+            return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError:  # no driver
         return []
-    answer = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True,
-                            text=True, check=False)
-    return answer.stdout.split() if answer.returncode == 0 else []
+
+
+@contextlib.contextmanager
+def _driver() -> Iterator[None]:
+    """NVIDIA's management library, open inside the block; raises ``NVMLError`` where there is none."""
+    pynvml.nvmlInit()
+    try:
+        yield
+    finally:
+        pynvml.nvmlShutdown()
 
 
 def process_started(pid: int) -> float | None:
@@ -81,16 +92,16 @@ class Meter:
 
 
 def gpu_load(device: str) -> dict[str, float]:
-    """Use of a GPU as nvidia-smi tells it: ``gpu``, ``gpu_memory``, ``gpu_memory_total``; {} where it does not."""
-    if shutil.which("nvidia-smi") is None:
-        return {}
-    answer = subprocess.run(["nvidia-smi", "-i", device, "--query-gpu=utilization.gpu,memory.used,memory.total",
-                             "--format=csv,noheader,nounits"], capture_output=True, text=True, check=False)
+    """Use of a GPU, named by its index or UUID: ``gpu``, ``gpu_memory``, ``gpu_memory_total``; {} where the driver does
+    not tell, as of a MIG slice."""
     try:
-        share, used, total = (float(value) for value in answer.stdout.split(","))
-    except ValueError:  # "[N/A]" of a MIG slice, or an error
+        with _driver():
+            handle = (pynvml.nvmlDeviceGetHandleByIndex(int(device)) if device.isdigit() else
+                      pynvml.nvmlDeviceGetHandleByUUID(device))
+            share, memory = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu, pynvml.nvmlDeviceGetMemoryInfo(handle)
+    except pynvml.NVMLError:
         return {}
-    return {"gpu": share / 100, "gpu_memory": used * 2**20, "gpu_memory_total": total * 2**20}
+    return {"gpu": share / 100, "gpu_memory": float(memory.used), "gpu_memory_total": float(memory.total)}
 
 
 def slots(*, default: int = 1) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pynvml
 import pytest
 
 from core.config.pretrain import PretrainConfig
@@ -179,11 +180,9 @@ def test_an_empty_queue_starts_no_cluster(store):
     assert embedded.describe(store.root) == {}
 
 
-def test_each_gpu_gets_a_worker_of_its_own_and_the_cpu_stays(monkeypatch, tmp_path):
-    smi = tmp_path / "nvidia-smi"
-    smi.write_text("#!/bin/sh\necho 0\necho 1\n")
-    smi.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+def test_each_gpu_gets_a_worker_of_its_own_and_the_cpu_stays(monkeypatch):
+    for name, answer in (("nvmlInit", None), ("nvmlDeviceGetCount", 2), ("nvmlShutdown", None)):
+        monkeypatch.setattr(pynvml, name, lambda answer=answer: answer)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     workers = embedded.workers()
     assert list(workers) == ["cpu", "gpu-0", "gpu-1"]
