@@ -31,6 +31,7 @@ from typing import Any
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
+from torch.optim.adam import adam
 
 from core.config.monitor import Monitor
 from core.io.errors import InputError
@@ -78,13 +79,12 @@ class Separation:
     second: list[Tensor]
 
     def step(self, parameters: list[Tensor], gradient: list[Tensor], epoch: int) -> list[Tensor]:
-        """The parameters after one step."""
-        count = epoch - self.start + 1
-        self.first = [old.lerp(new, 1 - BETAS[0]) for old, new in zip(self.first, gradient, strict=True)]
-        self.second = [old.lerp(new.square(), 1 - BETAS[1]) for old, new in zip(self.second, gradient, strict=True)]
-        rate, correction = self.step_size / (1 - BETAS[0]**count), (1 - BETAS[1]**count) ** -0.5
-        return [torch.addcdiv(weight, mean, square.sqrt().mul_(correction).add_(TINY), value=-rate)
-                for weight, mean, square in zip(parameters, self.first, self.second, strict=True)]
+        """The parameters after one step; the moments change in place."""
+        stepped = [weight.clone() for weight in parameters]
+        taken = [torch.tensor(float(epoch - self.start)) for _ in parameters]
+        adam(stepped, gradient, self.first, self.second, [], taken, foreach=False, amsgrad=False, beta1=BETAS[0],
+             beta2=BETAS[1], lr=self.step_size, weight_decay=0.0, eps=TINY, maximize=False)
+        return stepped
 
 
 class MaxMargin(Trainer):
@@ -124,8 +124,9 @@ class MaxMargin(Trainer):
             if self.separation is None:
                 super().advance()
                 if self.stalled or self.epoch >= PATIENCE:
-                    self.stalled, zeros = False, [torch.zeros_like(weight) for weight in self.parameters]
-                    self.separation = Separation(self.epoch, self.first_step, zeros, zeros)
+                    self.stalled = False
+                    first, second = ([torch.zeros_like(weight) for weight in self.parameters] for _ in range(2))
+                    self.separation = Separation(self.epoch, self.first_step, first, second)
             else:
                 self.separate()
             if self.position.log_loss <= max(self.target_log_loss, BEGIN):

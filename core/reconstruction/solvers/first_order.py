@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 
 @dataclass(frozen=True)
 class Adam:
-    """Kingma & Ba 2015, algorithm 1. Its step size does not depend on the scale of the objective."""
+    """Kingma & Ba 2015, algorithm 1, as torch computes it. Its step size does not depend on the scale of the objective."""
 
     beta1: float = 0.9
     beta2: float = 0.999
@@ -20,12 +21,11 @@ class Adam:
                 "count": torch.zeros((), dtype=torch.int64)}
 
     def step(self, variable: Tensor, gradient: Tensor, state: dict[str, Tensor], *, learning_rate: float) -> Tensor:
-        state["count"] += 1
-        count = int(state["count"])
-        state["mean"].lerp_(gradient, 1 - self.beta1)
-        state["square"].lerp_(gradient.square(), 1 - self.beta2)
-        spread = (state["square"] / (1 - self.beta2**count)).sqrt_().add_(self.epsilon)
-        return variable - learning_rate / (1 - self.beta1**count) * state["mean"] / spread
+        stepped = variable.clone()
+        adam([stepped], [gradient], [state["mean"]], [state["square"]], [], [state["count"]], foreach=False,
+             amsgrad=False, beta1=self.beta1, beta2=self.beta2, lr=learning_rate, weight_decay=0.0, eps=self.epsilon,
+             maximize=False)
+        return stepped
 
 
 @dataclass(frozen=True)
