@@ -9,7 +9,7 @@ from torch.optim.adam import adam
 
 @dataclass(frozen=True)
 class Adam:
-    """Kingma & Ba 2015, algorithm 1, as torch computes it. Its step size does not depend on the scale of the objective."""
+    """Kingma & Ba 2015, algorithm 1, as torch has it. Its step size does not depend on the scale of the objective."""
 
     beta1: float = 0.9
     beta2: float = 0.999
