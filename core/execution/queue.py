@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.execution import embedded
-from core.execution.queue_entry import discard_ticket, issue_ticket, waiting
+from core.execution.queue_entry import leave_queue, enter_queue, waiting
 from core.execution.worker import settle, supervise
 from core.io.errors import InputError
 from core.runs.directory import Run
@@ -43,11 +43,11 @@ def submit(run: Run) -> None:
     Where there is no cluster to place it on, that is raised as well, and the run ends as *failed*: it can be resumed.
     """
     run.config()  # a run without its config fails here and not in the queue
-    key = issue_ticket(run)
+    key = enter_queue(run)
     try:
         recover(run.path.parent)
     except InputError as error:
-        discard_ticket(run, key)
+        leave_queue(run, key)
         settle(run, "failed", str(error))
         raise
 
@@ -67,7 +67,7 @@ def recover(root: Path) -> int:
     """Place every run that waits in the queue of `root`, and start the cluster if any does; returns their number.
 
     Harmless to repeat: Dask knows a key it already has. Call it when a dashboard starts: a cluster that died
-    or a reboot leaves tickets behind.
+    or a reboot leaves entries behind.
     """
     queue = waiting(root)
     if queue:

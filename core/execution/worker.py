@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from filelock import Timeout
 
-from core.execution.queue_entry import discard_ticket
+from core.execution.queue_entry import leave_queue
 from core.host.hardware import PROJECT, cpu_cores, slots
 from core.runs.directory import LOCK_SECONDS, Run
 
@@ -43,7 +43,7 @@ def supervise(path: str, key: str, *, threads: int | None = None, stop_grace: fl
                 raise
             settle(run, *_ending(run, child.returncode, killed=killed))
     finally:
-        discard_ticket(run, key)
+        leave_queue(run, key)
     return run.status().state
 
 

@@ -113,7 +113,7 @@ class MaxMargin(Trainer):
     def reached(self) -> str | None:
         return "flat" if self.descent and self.descent.flat else None
 
-    def released(self) -> list[Tensor]:
+    def final_weights(self) -> list[Tensor]:
         return [tensor * self.descent.scale for tensor in self.best] if self.descent else self.parameters
 
     def advance(self) -> None:

@@ -129,14 +129,14 @@ class Trainer:
         slope = self.batch.gradient(self.parameters, self.position, scores.push(pull))
         return [torch.add(change, weight, alpha=share) for change, weight in zip(slope, self.parameters, strict=True)]
 
-    def released(self) -> list[Tensor]:
+    def final_weights(self) -> list[Tensor]:
         """The weights that the network gets."""
         return self.parameters
 
     def publish(self) -> None:
         """Put the weights into the network."""
         with torch.no_grad():
-            for parameter, value in zip(self.network.parameters(), self.released(), strict=True):
+            for parameter, value in zip(self.network.parameters(), self.final_weights(), strict=True):
                 parameter.copy_(value)
 
     def measure(self) -> Stationarity:
@@ -149,7 +149,7 @@ class Trainer:
 
     def measure_decay(self) -> Decay:
         """Of the released weights."""
-        weights = self.released()
+        weights = self.final_weights()
         at = self.batch.evaluate(weights)
         push = at.scores.push(log_loss_pull(at.scores.margins))
         return decay(weights, self.batch.gradient(weights, at, push), at.log_loss)

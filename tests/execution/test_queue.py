@@ -16,7 +16,7 @@ import pytest
 
 from core.config.pretrain import PretrainConfig
 from core.execution import embedded, queue
-from core.execution.queue_entry import ticket_key
+from core.execution.queue_entry import entry_key
 from core.io.errors import InputError
 from core.runs.directory import Run
 from core.runs.store import RunStore
@@ -89,7 +89,7 @@ def test_a_life_with_a_cluster(store):
     assert second.status().state == "stopped"
     queue.stop(first)
     reaches(first, "stopped")
-    until(lambda: ticket_key(first) is None, "the ticket to be discarded")
+    until(lambda: entry_key(first) is None, "the entry to be discarded")
     reached = first.status().step
     queue.resume(first)
     until(lambda: first.status().state == "running" and first.status().step > reached, "it to continue")
@@ -154,7 +154,7 @@ def test_a_scheduler_that_cannot_start_is_one_sentence(store, monkeypatch):
         queue.submit(run)
     assert run.status().state == "failed"
     assert "the job queue did not start" in run.status().message
-    assert ticket_key(run) is None
+    assert entry_key(run) is None
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(store):
@@ -213,5 +213,5 @@ def test_a_foreign_scheduler_is_used_and_none_is_embedded(store, monkeypatch):
         file.write_text(json.dumps({"address": foreign.scheduler_address}))
         monkeypatch.setenv(queue.SCHEDULER, str(file))
         queue.submit(run)
-        until(run.file(f"placed-{ticket_key(run)}").exists, "the task to be placed", seconds=20)
+        until(run.file(f"placed-{entry_key(run)}").exists, "the task to be placed", seconds=20)
     assert embedded.describe(store.root) == {}

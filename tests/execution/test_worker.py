@@ -11,7 +11,7 @@ import pytest
 
 from core.config.pretrain import PretrainConfig
 from core.execution import worker
-from core.execution.queue_entry import issue_ticket, ticket_key, waiting
+from core.execution.queue_entry import enter_queue, entry_key, waiting
 from core.execution.worker import supervise
 from core.runs.directory import create
 
@@ -48,9 +48,9 @@ def test_the_command_is_the_public_one(run):
 
 def test_a_child_that_ends_its_run_is_believed(run, child):
     child(RUNNING + "run.write_status(replace(run.stored_status(), state='done', message='all of it'))")
-    assert supervise(str(run.path), issue_ticket(run)) == "done"
+    assert supervise(str(run.path), enter_queue(run)) == "done"
     assert run.status().message == "all of it"
-    assert ticket_key(run) is None
+    assert entry_key(run) is None
 
 
 @pytest.mark.parametrize(("program", "state", "said"), [
@@ -64,7 +64,7 @@ def test_a_child_that_ends_its_run_is_believed(run, child):
 ])
 def test_a_child_that_dies_without_a_word_is_settled(run, child, program, state, said):
     child(program)
-    assert supervise(str(run.path), issue_ticket(run)) == state
+    assert supervise(str(run.path), enter_queue(run)) == state
     assert said in run.status().message
     run.reset_for_resume()
     assert run.status().state == "pending"
@@ -73,15 +73,15 @@ def test_a_child_that_dies_without_a_word_is_settled(run, child, program, state,
 def test_a_child_that_cannot_be_started_fails_the_run(run, monkeypatch):
     monkeypatch.setattr(worker, "command", lambda run: ["/nowhere/python"])
     with pytest.raises(FileNotFoundError):
-        supervise(str(run.path), issue_ticket(run))
+        supervise(str(run.path), enter_queue(run))
     assert run.status().state == "failed"
     assert "could not be started" in run.status().message
-    assert ticket_key(run) is None
+    assert entry_key(run) is None
 
 
 def test_a_run_that_is_not_pending_is_left_alone(run, child):
     child("raise SystemExit('must not start')")
-    key = issue_ticket(run)
+    key = enter_queue(run)
     run.request_stop()
     assert supervise(str(run.path), key) == "stopped"
     assert run.log_tail() == ""
@@ -105,7 +105,7 @@ def test_a_deaf_child_is_terminated_then_killed_with_all_it_started(run, child):
     child(DEAF)
     ended = []
     thread = threading.Thread(target=lambda: ended.append(
-        supervise(str(run.path), issue_ticket(run), stop_grace=0.2, term_grace=0.3)))
+        supervise(str(run.path), enter_queue(run), stop_grace=0.2, term_grace=0.3)))
     thread.start()
     deadline = time.monotonic() + 20
     while not (run.file("grandchild").exists() and run.file("grandchild").read_text().strip()):
@@ -124,18 +124,18 @@ def test_a_deaf_child_is_terminated_then_killed_with_all_it_started(run, child):
 def test_the_child_gets_its_share_of_the_cores_and_a_session_of_its_own(run, child, monkeypatch):
     monkeypatch.setenv("AFTERIMAGE_SLOTS", "1000")
     child(RUNNING + "print(os.environ['OMP_NUM_THREADS'], os.environ['AFTERIMAGE_SUPERVISOR'], os.getsid(0))")
-    supervise(str(run.path), issue_ticket(run))
+    supervise(str(run.path), enter_queue(run))
     threads, supervisor, session = run.log_tail().splitlines()[0].split()
     assert (threads, supervisor) == ("1", str(os.getpid()))
     assert int(session) != os.getsid(0)
 
 
-def test_tickets_wait_in_order_and_ended_ones_are_cleared(tmp_path):
+def test_entries_wait_in_order_and_ended_ones_are_cleared(tmp_path):
     runs = [create(tmp_path / name, PretrainConfig()) for name in ("b", "a", "c", "d", "e")]
-    keys = [issue_ticket(run) for run in runs]
+    keys = [enter_queue(run) for run in runs]
     for age, run in zip((50, 40, 30, 20, 10), runs, strict=True):
         os.utime(run.file("job.json"), (time.time() - age,) * 2)
     runs[2].request_stop()                   # stopped before it began
     runs[3].file("config.json").unlink()     # broken: harms no other run
     assert waiting(tmp_path) == [(runs[0], keys[0]), (runs[1], keys[1]), (runs[4], keys[4])]
-    assert ticket_key(runs[2]) is None
+    assert entry_key(runs[2]) is None
