@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from core.artifacts.network_layout import build_network, metadata_of
+from core.artifacts.network_layout import build_network
 from core.artifacts.tensor_files import read_tensors
 from core.io.errors import InputError
 from core.io.files import write_tensors
@@ -40,7 +40,7 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, network: Network, facts: dict[str, Any]) -> None:
     """Write safetensors: ``layers.i.weight``, ``layers.0.bias``, ``input_mean``; facts as JSON metadata."""
-    write_tensors(path, network.state_dict(), {"facts": json.dumps(facts), **metadata_of(network)})
+    write_tensors(path, network.state_dict(), {"facts": json.dumps(facts), **network.file_metadata()})
 
 
 def save_tuned(path: Path, network: MLP, *, dtype: str, base_fingerprint: str) -> None:

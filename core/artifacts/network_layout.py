@@ -20,14 +20,6 @@ from core.models.mlp import MLP
 BATCH_NORM = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def metadata_of(network: Network) -> dict[str, str]:
-    """What a file must say of a network beside its tensors."""
-    if isinstance(network, MLP):
-        return {}
-    return {"convolutions": json.dumps({"strides": [layer.stride[0] for layer in network.convolutions],
-                                        "paddings": [layer.padding[0] for layer in network.convolutions]})}
-
-
 def build_network(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Network:
     """The network with these tensors, float32 or float64 as stored; raises `InputError`."""
     if norms := [name for name in tensors if name.endswith(BATCH_NORM)]:

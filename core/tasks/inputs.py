@@ -28,7 +28,7 @@ def resolve_base(run: Run, base: str) -> Checkpoint:
 
 def fully_connected(checkpoint: Checkpoint, field: str) -> Checkpoint:
     """`checkpoint` where its network is one, of one logit; raises `InputError`, which names `field`."""
-    if not isinstance(checkpoint.network, MLP):
+    if not checkpoint.network.fully_connected:
         raise InputError(f"{field}: this base has convolutions, and fine-tuning and attacks on updates are there for "
                          "fully connected networks only; attack the base alone with kkt, or name an mlp base.")
     if checkpoint.network.outputs > 1:

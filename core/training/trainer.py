@@ -18,7 +18,6 @@ from core.diagnostics.decay import Decay, decay
 from core.diagnostics.stationarity import Stationarity, stationarity
 from core.io.errors import InputError
 from core.models.conv import Network
-from core.models.mlp import MLP
 from core.training.autograd_batch import AutogradBatch
 from core.training.full_batch import FullBatch, norm
 from core.training.losses import log_loss_pull
@@ -39,7 +38,7 @@ class Trainer:
                  weight_decay: float = 0.0) -> None:
         self.network, self.x, self.labels, self.optimizer, self.monitor = network, x, labels, optimizer, monitor
         self.target_log_loss, self.weight_decay = target_log_loss, weight_decay
-        self.batch = (FullBatch if isinstance(network, MLP) else AutogradBatch)(network, x, labels)
+        self.batch = (FullBatch if network.fully_connected else AutogradBatch)(network, x, labels)
         self.parameters = [parameter.detach().clone() for parameter in network.parameters()]
         self.names = [name for name, _ in network.named_parameters()]
         self.epoch, self.step_size, self.recorded, self.stalled = 0, learning_rate, -1, False

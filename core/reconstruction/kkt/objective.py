@@ -2,7 +2,6 @@
 
 from core.host.compute import Compute
 from core.io.errors import InputError
-from core.models.mlp import MLP
 from core.reconstruction.methods.kkt import KKTKnobs
 from core.reconstruction.objectives.kkt import KKTStationarity
 from core.reconstruction.objectives.kkt_autograd import KKTAutograd
@@ -14,7 +13,7 @@ from core.threat.observation import TrainedWeights
 
 def first_layer_span(trained: TrainedWeights) -> InputSpan | None:
     """Of a fully connected first layer; a convolution sees patches, which span nothing less than themselves."""
-    if not isinstance(trained.network, MLP):
+    if not trained.network.fully_connected:
         return None
     first = trained.network.layers[0]
     return input_span(first.weight, first.bias)
@@ -23,7 +22,7 @@ def first_layer_span(trained: TrainedWeights) -> InputSpan | None:
 def weights_objective(trained: TrainedWeights, config: KKTKnobs, *, compute: Compute,
                       span: InputSpan | None) -> Ranking:
     """Confined to `span` where the search is."""
-    written_out = isinstance(trained.network, MLP)
+    written_out = trained.network.fully_connected
     if config.kkt_objective == "naive":
         if not written_out:
             raise InputError("kkt_objective: naive is there for fully connected networks only; choose stationarity.")
