@@ -54,3 +54,12 @@ def test_window_is_the_published_one():
         contrast = 9e-4 / (weight - weight**2 + 9e-4)
         expected += count / 25 * luminance * contrast
     assert gaussian_ssim(a, b).item() == pytest.approx(float(expected))
+
+
+def test_it_is_the_ssim_of_kornia():
+    """Of two pairs by ``kornia.metrics.ssim(a, b, 3).mean((1, 2, 3))``, kornia 0.9.0; with its 1e-12 in the
+    denominator, which we leave out."""
+    y, x = torch.meshgrid(*2 * [torch.arange(6, dtype=torch.float64)], indexing="ij")
+    a = torch.stack([(6 * y + x) / 35, ((y - x) % 3) / 2])[:, None]
+    b = torch.stack([y * x / 25, (y + x) / 10])[:, None]
+    assert gaussian_ssim(a, b).tolist() == pytest.approx([0.5010438971341551, 0.0032605241276431694], abs=1e-8)
