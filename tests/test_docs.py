@@ -1,6 +1,7 @@
 """The documentation builds, its links lead somewhere, and what it says of the code's structure is so. No network."""
 
 import argparse
+import importlib.util
 import os
 import re
 import subprocess
@@ -8,11 +9,18 @@ import sys
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import torch
+from torch import nn
 
 from core.cli.main import build_parser
+from core.config.monitor import Silent
+from core.models.layer_types import factored_gradients
+from core.models.mlp import MLP
+from core.reconstruction.method import ADAPTER
 
 ROOT = Path(__file__).parents[1]
 TOP = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
@@ -141,3 +149,30 @@ def test_knobs_that_the_pages_of_methods_name_exist():
               for path in sorted((ROOT / "docs/methods").glob("*.md"))]
     assert all(tables)
     assert {name for table in tables for row in table for name in re.findall(r"`(\w+)`", row)} - options == set()
+
+
+def example(page: str, folder: Path) -> ModuleType:
+    """The Python of a page as a module of its own."""
+    file = folder / "example.py"
+    file.write_text(re.search(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)[1])
+    specification = importlib.util.spec_from_file_location("example", file)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_the_method_of_the_page_is_one(tmp_path):
+    method = example("docs/add-a-method.md", tmp_path).METHOD
+    network = MLP([36, 5, 1], image_shape=(1, 6, 6))
+    observation = SimpleNamespace(kind=ADAPTER, network=network)
+    result = method.attack(observation, method.knobs(guesses=3), Silent(), began=0.0)
+    assert result.method == "mean"
+    assert result.x.shape == (3, 1, 6, 6)
+
+
+def test_the_layer_type_of_the_page_is_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("core.models.layer_types.LAYER_TYPES", {})
+    turned = example("docs/add-a-layer-type.md", tmp_path).Turned(4, 1)
+    x = torch.rand(3, 2, 4)
+    _, layers = factored_gradients(nn.Sequential(turned, nn.Flatten()), x, directions=torch.ones(3, 2))
+    assert torch.allclose(layers["0"].places.gradients()[:, 0], x.sum(1))
