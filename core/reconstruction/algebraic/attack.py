@@ -19,6 +19,7 @@ from core.io.errors import InputError
 from core.models.mlp import MLP
 from core.reconstruction.algebraic.closed_form import coefficient, single_input
 from core.reconstruction.algebraic.drift import has_drifted, many_steps
+from core.reconstruction.algebraic.knobs import AlgebraicKnobs
 from core.reconstruction.algebraic.limits import algebraic_limits
 from core.reconstruction.algebraic.null_directions import separate_first_layer
 from core.reconstruction.algebraic.polish import STEPS, Polished, polish
@@ -32,7 +33,6 @@ from core.reconstruction.algebraic.separation import (
     strongest_first,
 )
 from core.reconstruction.algebraic.updates import LayerUpdate, layer_updates
-from core.reconstruction.methods.algebraic import AlgebraicKnobs
 from core.reconstruction.ntk.attack import count
 from core.reconstruction.result import AttackResult
 from core.reconstruction.solvers.protocol import Status

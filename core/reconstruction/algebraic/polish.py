@@ -14,9 +14,9 @@ from torch import Tensor
 
 from core.config.monitor import Monitor, Silent
 from core.host.compute import choose
+from core.reconstruction.algebraic.knobs import AlgebraicKnobs
 from core.reconstruction.candidate import Candidate
-from core.reconstruction.methods.algebraic import AlgebraicKnobs
-from core.reconstruction.methods.ntk import BOX
+from core.reconstruction.ntk.knobs import BOX
 from core.reconstruction.objectives.ntk import NTKStationarity, signed
 from core.reconstruction.priors.penalties import Box
 from core.reconstruction.solvers.first_order import Adam

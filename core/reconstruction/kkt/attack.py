@@ -17,9 +17,9 @@ from core.io.images import grid_png
 from core.models.conv import Network
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.confidence import confidence, near_best
+from core.reconstruction.kkt.knobs import ALPHAS, BOX, KKTKnobs
 from core.reconstruction.kkt.limits import ending, first_layer, limits
 from core.reconstruction.kkt.objective import first_layer_span, weights_objective
-from core.reconstruction.methods.kkt import ALPHAS, BOX, KKTKnobs
 from core.reconstruction.objectives.naive import NaiveConfidence
 from core.reconstruction.objectives.ntk import EXACT, signed
 from core.reconstruction.objectives.protocol import NeedsHomogeneity, Ranking

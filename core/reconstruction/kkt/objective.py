@@ -2,7 +2,7 @@
 
 from core.host.compute import Compute
 from core.io.errors import InputError
-from core.reconstruction.methods.kkt import KKTKnobs
+from core.reconstruction.kkt.knobs import KKTKnobs
 from core.reconstruction.objectives.kkt import KKTStationarity
 from core.reconstruction.objectives.kkt_autograd import KKTAutograd
 from core.reconstruction.objectives.naive import NaiveConfidence

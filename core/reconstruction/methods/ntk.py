@@ -1,26 +1,14 @@
 """Gradient matching in the NTK regime: images whose tangent features at the base add up to the update."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from core.config.knob import knob
 from core.reconstruction.method import UPDATES, Answer, Method
-from core.reconstruction.methods.knobs import FirstOrderKnobs, PriorKnobs, WhiteningKnobs
+from core.reconstruction.ntk.knobs import ALPHAS, BOX, NTKKnobs
 
 if TYPE_CHECKING:
     from core.config.monitor import Monitor
     from core.reconstruction.result import AttackResult
     from core.threat.observation import Observation
-
-ALPHAS = (20.0, 50_000.0)
-BOX = 1.0
-
-
-class NTKKnobs(PriorKnobs, WhiteningKnobs, FirstOrderKnobs):
-    """Knobs of gradient matching."""
-
-    features: Literal["base", "both"] = knob(
-        "base", help="Tangent features at the base alone, exact after one step; or the mean of those at the base "
-        "and at the fine-tuned weights, for many steps.", group="expert", source="Loo et al. 2024")
 
 
 def run(observation: "Observation", config: NTKKnobs, monitor: "Monitor", *, began: float,

@@ -11,7 +11,7 @@ from core.diagnostics.spectra import spectra
 from core.host.compute import choose
 from core.io.images import grid_png
 from core.reconstruction.confidence import confidence, near_best
-from core.reconstruction.methods.ntk import ALPHAS, BOX, NTKKnobs
+from core.reconstruction.ntk.knobs import ALPHAS, BOX, NTKKnobs
 from core.reconstruction.ntk.limits import limits
 from core.reconstruction.objectives.ntk import NTKStationarity, signed
 from core.reconstruction.priors.penalties import Box, Penalty, Sparsity, TotalVariation

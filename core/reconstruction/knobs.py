@@ -1,4 +1,4 @@
-"""Groups of knobs that several methods have; a method's class inherits the groups that count for it."""
+"""Groups of knobs that several methods have; a method's own class inherits the groups that count for it."""
 
 from typing import Literal
 
