@@ -3,6 +3,7 @@
 
 import streamlit as st
 
+from core.assessment.finding import judged
 from core.io.errors import InputError
 from core.io.wording import counted, fixed, number
 from core.plots.compare import in_order_of_truth, result_row, scored_images
@@ -123,7 +124,9 @@ def _pictured(kind: str, run: Run, name: str, *, sort: str, differences: bool, n
         if score:
             points = "mean_distance" in score
             st.metric(f"Mean {'distance' if points else 'SSIM'}, all {counted(score['targets'], 'target')}",
-                      fixed(score["mean_distance" if points else "mean_ssim"]))
+                      fixed(score["mean_distance" if points else "mean_ssim"]), help=judged(score) or None)
+            if score.get("finding") is False:
+                st.caption(judged(score))
         st.metric("Relative residual", number(run.status().summary.get("residual")),
                   help="What of the released update the reconstruction leaves unexplained.")
 

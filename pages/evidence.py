@@ -8,7 +8,9 @@ from core.io.errors import InputError
 from core.io.wording import counted, duration
 from core.plots.experiment_figures import scores_figure
 from core.plots.experiments import score_chart, scored
+from core.plots.reliability import reliability, reliability_figure
 from core.plots.variants import HELP, arms_chart, arms_figure
+from core.reconstruction.calibration import calibration
 from core.runs.directory import Run
 from core.runs.store import RunStore
 from core.studies.claims import FAILS, HOLDS, LADDER, MIXED, Claim, Judgement
@@ -36,6 +38,7 @@ def evidence() -> None:
     base = next((run for run in store.list(kind="pretrain") if _usable(run)), None)
     for claim in LADDER:
         _claim(claim, *states[claim.key], base)
+    _confidence()
 
 
 def _usable(run: Run) -> bool:
@@ -89,6 +92,18 @@ def _claim(claim: Claim, run: Run | None, rows: list[dict[str, Any]], judged: Ju
         elif run:
             st.progress(min(1.0, run.status().step / max(1, run.status().total)), text=progress_text(run.status()))
         _actions(claim, run, base)
+
+
+def _confidence() -> None:
+    """What attacks claim of their own images, against what came true."""
+    shown = reliability(calibration())
+    if shown is None:
+        return
+    st.subheader(shown.title, anchor=False, help=shown.help)
+    with st.container(border=True):
+        plot(reliability_figure(shown, revision="confidence"), key="confidence",
+             alt=f"{shown.title}: share of recognisable images over confidence. {shown.words} {shown.help}")
+        st.caption(shown.words)
 
 
 def _plot(claim: Claim, run: Run, rows: list[dict[str, Any]]) -> None:

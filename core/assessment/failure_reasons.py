@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from core.assessment.finding import judged
 from core.config.thresholds import POOR_FIT, STABLE_COSINE, UNMOVED, VISIBLE_WITHIN
 from core.io.wording import counted, fixed, number, percent
 from core.models.modality import of_score
@@ -56,14 +57,16 @@ def reasons(config: AttackConfig, report: Report, *, victim: Report | None = Non
 
 
 def headline(report: Report) -> str:
-    """What came back, with its denominator."""
+    """What came back, with its denominator, and whether that is a finding."""
     score = report.get("score")
     if not score:
         return "Nothing is known of the truth, so that only the attack's own signs can be judged."
     modality = of_score(score)
     found = sum(map(modality.is_found, score[modality.headline.name]))
     line = f"{'above' if modality.higher else 'within'} {modality.headline.title} {modality.found}"
-    return f"{found} of {counted(score['targets'], 'target')} came back {line}."
+    said = judged(score)
+    return (f"{found} of {counted(score['targets'], 'target')} came back {line}. "
+            f"{'In the mean ' if said and not said.startswith('No') else ''}{said}").strip()
 
 
 def missed(report: Report) -> list[int]:

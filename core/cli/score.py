@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from core.assessment.finding import verdict, wrong_release
 from core.io.errors import InputError
 from core.io.files import finite, write_json
 
@@ -15,7 +16,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "score", help="Score reconstructed images, such as the *_x.pth of the public Haim et al. code.",
         description="Score images [M, C, H, W] against the training digits of a base: one to one over all targets, and "
-        "as published (nearest by NCC at half size, then SSIM). Both beside chance: digits the base never saw.")
+        "as published (nearest by NCC at half size, then SSIM). Both beside what they have to beat: the mean image, "
+        "and a wrong release, which is the same images matched to digits that the base never saw.")
     parser.add_argument("--images", metavar="FILE", required=True,
                         help=".pth (a tensor; pickles that hold more are refused) or .safetensors (tensor x)")
     parser.add_argument("--checkpoint", metavar="CKPT", required=True, help="the base: .safetensors or .pth")
@@ -66,7 +68,7 @@ def run_score(args: argparse.Namespace) -> int:
         print(f"{below:.0%} of the pixels are below {CENTRED_BELOW}: taken as "
               + ("mean-subtracted (--space centred)." if space == "centred" else "[0, 1] (--space unit)."))
     x = x + mean if space == "centred" else x
-    scores = score_against(training_truth(problem, indices, mean), x.clamp(0, 1), x)
+    scores = score_against(training_truth(problem, indices, mean, images=len(x)), x.clamp(0, 1), x)
     scores |= {"space": space, "data_source": problem.data.source}
     print(table(scores))
     if args.out:
@@ -78,16 +80,19 @@ def run_score(args: argparse.Namespace) -> int:
 def table(scores: dict[str, Any]) -> str:
     """Both scores in a line each, with their denominators."""
     published, total = scores["as_published"], scores["targets"]
-    rows = [("", "mean SSIM", "by chance", f"SSIM > {scores['recovered_above']}", "by chance"),
+    above = f"SSIM > {scores['recovered_above']}"
+    rows = [("", "mean SSIM", "mean image", "wrong release", above, "wrong release"),
             ("one to one, all targets", *_cells(scores, total)),
             ("as published, NCC nearest", *_cells(published, total))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([f"{scores['candidates']} images against {total} training digits ({scores['data_source']})",
-                      *lines, f"As published, {published['used']} of the images stand for all {total} targets."])
+                      *lines, f"As published, {published['used']} of the images stand for all {total} targets.",
+                      *filter(None, [verdict(scores["mean_ssim"], scores["controls"])])])
 
 
 def _cells(scores: dict[str, Any], total: int) -> tuple[str, ...]:
-    chance, recovered = scores["chance_mean_ssim"], scores["chance_recovered"]
-    return (f"{scores['mean_ssim']:.3f}", "-" if chance is None else f"{chance:.3f}",
+    controls = scores["controls"]
+    recovered = controls["wrong_release_recovered"]
+    return (f"{scores['mean_ssim']:.3f}", f"{controls['mean_image']:.3f}", wrong_release(controls),
             f"{scores['recovered']} of {total}", "-" if recovered is None else f"{recovered:.1f}")

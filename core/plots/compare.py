@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from core.assessment.finding import controls_of, wrong_release
 from core.config.knob import RunConfig
 from core.io.wording import duration, fixed, number, percent
 from core.models.modality import of_score
 from core.runs.directory import Run
 
+FINDING = {True: "yes", False: "no", None: "–"}  # above the mean image and a wrong release
 
 def config_difference(configs: Sequence[RunConfig]) -> dict[str, list[Any]]:
     """Field to one value a run, for the fields in which the runs differ; ``name`` is a label and left out."""
@@ -55,7 +57,10 @@ def result_row(run: Run) -> dict[str, str]:
     row = {"state": status.state}
     if config.kind == "attack":
         score: dict[str, Any] = report.get("score") or {}
-        row |= {"mean SSIM": fixed(score.get("mean_ssim")), "targets": number(score.get("targets")),
+        controls = controls_of(score)
+        row |= {"mean SSIM": fixed(score.get("mean_ssim")), "mean image": fixed(controls.get("mean_image")),
+                "wrong release": wrong_release(controls), "finding": FINDING[score.get("finding")],
+                "targets": number(score.get("targets")),
                 "PSNR (dB)": fixed(score.get("mean_psnr"), 1), "relative residual": number(
                     status.summary.get("residual")), "threat": report.get("threat", config.threat),
                 "chosen by": str(score.get("selected_by", "–"))}

@@ -33,6 +33,10 @@ def scores_figure(scores: Scores, *, revision: str) -> go.Figure:
     beside = [curve for curve in scores.curves if not curve.level]
     decades = math.log10(values[-1] / values[0]) if values else 0.0
     shifts = [10 ** (DODGE * max(decades, 1.0) * (index - (len(beside) - 1) / 2)) for index in range(len(beside))]
+    for control, dash in zip(scores.controls, ("dash", "dot"), strict=False):
+        figure.add_scatter(x=control.x, y=control.y, name=control.name, hovertemplate="%{y:.3f}",
+                           mode="lines+markers" if len(control.x) == 1 else "lines",
+                           line={"color": QUIET, "width": 1.5, "dash": dash}, marker={"color": QUIET, "size": 6})
     for curve, shift in zip(beside, shifts, strict=True):
         _means(figure, curve, shift)
     for curve, shift in zip(beside, shifts, strict=True):  # on top: these can be clicked

@@ -53,6 +53,15 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Control:
+    """What the scores at each x have to beat, mean over the attacks there (`core.assessment.controls`)."""
+
+    name: str
+    x: list[float]
+    y: list[float]
+
+
+@dataclass(frozen=True)
 class Scores:
     """The score over ranks or steps; both axes of x are logarithmic, with a tick at each value."""
 
@@ -62,6 +71,7 @@ class Scores:
     y_title: str
     curves: list[Curve]
     help: str = ""
+    controls: tuple[Control, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -106,7 +116,21 @@ def score_chart(rows: Sequence[Row], x: str) -> Scores:
     return Scores("score", "What comes back", AXIS_TITLES[x], SCORE, curves,
                   "Structural similarity to the private samples, averaged over all of them after one-to-one matching: "
                   "1 is identical. Lines are means over the seeds, bars their range, small points single attacks: "
-                  "click one to open it. Dashed: the coefficients were given, a ceiling and no attack claim.")
+                  "click one to open it. Dashed: the coefficients were given, a ceiling and no attack claim. Grey: "
+                  "what a score has to beat, the mean image and a wrong release; what is not above both is no "
+                  "finding.",
+                  _controls(rows, x))
+
+
+def _controls(rows: Sequence[Row], x: str) -> tuple[Control, ...]:
+    """Two quiet lines; none of rows from before there were controls."""
+    found = []
+    for name, column in (("mean image", "mean_image_ssim"), ("wrong release", "wrong_release_ssim")):
+        present = [row for row in rows if row.get(column) is not None and row[x] is not None]
+        places = sorted({row[x] for row in present})
+        found.append(Control(name, places, [fmean(row[column] for row in present if row[x] == place)
+                                            for place in places]))
+    return tuple(control for control in found if control.x)
 
 
 def setting_name(row: Row, varying: Sequence[str], *, level: bool = False) -> str:

@@ -15,23 +15,25 @@ from plotly.subplots import make_subplots
 from core.plots.experiments import SCORE, Dot, Row, scored
 from core.plots.figures import style
 from core.plots.palette import ACCENT, QUIET, STRONG
+from core.studies.experiments.table import renamed
 
 HEIGHT = 400
 SPREAD = 0.14  # of the distance between two arms: seeds stand beside one another
-HALF = 0.3     # half the width of a mean and of a chance line
+HALF = 0.3     # half the width of a mean and of a control's line
 HELP = ("Small points are single attacks, one for each seed: click one to open it. Bars are means over the seeds, "
-        "dotted lines chance: the same images matched to samples that the network never saw. Above 0.4 also means "
-        "something only beside its chance.")
+        "dotted lines a wrong release: the same images matched to samples that the network never saw. Dashed: the mean "
+        "image in their place. What is not above both is no finding.")
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One number over the arms. `means` and `chance` by arm; None where there is none."""
+    """One number over the arms. `means` and controls by arm; None where there is none."""
 
     y_title: str
     dots: list[Dot]
     means: list[float | None]
-    chance: list[float | None]
+    wrong_release: list[float | None]
+    mean_image: list[float | None]
     top: float
 
 
@@ -47,10 +49,11 @@ class ArmsChart:
 
 def arms_chart(rows: Sequence[Row], names: Sequence[str]) -> ArmsChart:
     """`names` are all arms of the preset, in its order; those without a score yet keep their place."""
-    rows = [row for row in scored(rows) if row["arm"] in names]
+    rows = [renamed(row) for row in scored(rows) if row["arm"] in names]
     targets = max((row["targets"] for row in rows), default=1)
-    panels = [_panel(rows, names, "mean_ssim", "chance_mean_ssim", SCORE, 1.0),
-              _panel(rows, names, "recovered", "chance_recovered", f"SSIM > 0.4, of {targets} targets", targets)]
+    panels = [_panel(rows, names, "mean_ssim", ("wrong_release_ssim", "mean_image_ssim"), SCORE, 1.0),
+              _panel(rows, names, "recovered", ("wrong_release_recovered", ""), f"SSIM > 0.4, of {targets} targets",
+                     targets)]
     return ArmsChart(list(names), panels)
 
 
@@ -59,13 +62,14 @@ def arm_name(row: dict[str, Any]) -> str:
     return f"{row['arm']}, seed {row['seed']}"
 
 
-def _panel(rows: Sequence[Row], names: Sequence[str], value: str, chance: str, title: str, top: float) -> Panel:
+def _panel(rows: Sequence[Row], names: Sequence[str], value: str, controls: tuple[str, str], title: str,
+           top: float) -> Panel:
     seeds = sorted({row["seed"] for row in rows})
     dots = [Dot(names.index(row["arm"]) + SPREAD * (seeds.index(row["seed"]) - (len(seeds) - 1) / 2) * 2
                 / max(len(seeds) - 1, 1), row[value], arm_name(row), row["attack"]) for row in rows]
     columns = [[row for row in rows if row["arm"] == name] for name in names]
     return Panel(title, dots, [_mean(column, value) for column in columns],
-                 [_mean(column, chance) for column in columns], top)
+                 *([_mean(column, control) for column in columns] for control in controls), top)
 
 
 def _mean(rows: Sequence[Row], name: str) -> float | None:
@@ -85,7 +89,10 @@ def arms_figure(chart: ArmsChart, *, revision: str) -> go.Figure:
                            customdata=[[dot.attack, dot.name] for dot in panel.dots],
                            hovertemplate="%{y:.3~g}<br>%{customdata[1]}<extra></extra>", **place)
         for name, values, line in (("mean", panel.means, {"color": ACCENT, "width": 3}),
-                                   ("by chance", panel.chance, {"color": QUIET, "width": 2, "dash": "dot"})):
+                                   ("wrong release", panel.wrong_release, {"color": QUIET, "width": 2, "dash": "dot"}),
+                                   ("mean image", panel.mean_image, {"color": QUIET, "width": 1.5, "dash": "dash"})):
+            if name == "mean image" and not any(value is not None for value in values):
+                continue
             x, y = _bars(values)
             figure.add_scatter(x=x, y=y, mode="lines", name=name, legendgroup=name, showlegend=first, line=line,
                                hovertemplate=f"%{{y:.3~g}} ({name})<extra></extra>", **place)

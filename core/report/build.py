@@ -21,6 +21,7 @@ from core.plots.figures import line_figure
 from core.plots.panels import COMPARED, PANELS, compared_panels, marked
 from core.plots.series import Panel
 from core.plots.titles import title, unique_titles
+from core.reconstruction.calibration import EVENT
 from core.report.html import NOTHING, bullets, charts, code, document, folded, heading, paragraph, strip, table
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
@@ -97,14 +98,18 @@ def _pictures(run: Run, outcome: dict[str, Any]) -> Markup:
         return NOTHING
     scores = scored_images(outcome)
     ordered = in_order_of_truth(found, outcome)
+    sure = in_order_of_truth(outcome.get("confidence") or [], outcome)
     columns = []
     for index in range(max(len(truth), len(ordered))):
         shown = [(truth[index], f"truth {index + 1}")] if index < len(truth) else []
         shown += [(ordered[index], f"reconstruction {index + 1}")] if index < len(ordered) else []
         score = scores[index] if index < len(scores) else {}
         headline = of_score(score).headline
-        columns.append((shown, f"{headline.title} {fixed(score[headline.name])}" if score else ""))
+        words = [f"{headline.title} {fixed(score[headline.name])}"] if score else []
+        words += [f"confidence {fixed(sure[index])}"] if index < len(sure) and sure[index] is not None else []
+        columns.append((shown, ", ".join(words)))
     legend = "Truth above reconstruction; the attack never saw the truth." if truth and found else ""
+    legend += f" Confidence is the probability that {EVENT}." if sure else ""
     return paragraph(legend, quiet=True) + strip(columns)
 
 

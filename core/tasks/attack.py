@@ -9,6 +9,7 @@ from core.io.files import finite, write_atomic, write_json, write_tensors
 from core.io.images import grid_png
 from core.models.modality import of_shape
 from core.reconstruction import auto
+from core.reconstruction.calibration import EVENT
 from core.reconstruction.result import AttackResult
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
@@ -38,7 +39,7 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     outcome = auto.attack(observation, config, recorder, began=began)
     recorder.log(outcome.status.value)
     _write(run, outcome)
-    scored = score(run, outcome, victim) if victim else score_training(run, outcome, config, recorder)
+    scored = score(run, outcome, victim, config, recorder) if victim else score_training(run, outcome, config, recorder)
     if victim:
         source = victim_run(run, config.finetune)
         base = base_images(resolve_base(source, source.config().base), recorder)
@@ -50,9 +51,10 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
                      threat=observation.threat.level, **_headline(scored))
 
 
-def _headline(scored: dict[str, Any] | None) -> dict[str, float]:
-    """The one number of a score that cards show: of pictures or of points."""
-    return {name: scored[name] for name in ("mean_ssim", "mean_distance") if scored and name in scored}
+def _headline(scored: dict[str, Any] | None) -> dict[str, float | bool]:
+    """The one number of a score that cards show, of pictures or of points, and whether it is a finding."""
+    return {name: scored[name] for name in ("mean_ssim", "mean_distance", "finding")
+            if scored and scored.get(name) is not None}
 
 
 def _check_nothing_given(config: AttackConfig) -> None:
@@ -77,4 +79,4 @@ def _report(observation: Observation, outcome: AttackResult) -> dict[str, Any]:
         "threat": observation.threat.level, "samples": len(outcome.x), "samples_found_by": outcome.samples_found_by,
         "labels": outcome.labels.tolist(), "labels_found_by": outcome.labels_found_by,
         "coefficients": outcome.coefficients.tolist(), **outcome.facts, "residuals": outcome.residuals,
-        "confidence": outcome.confidence, "limits": outcome.limits}
+        "confidence": outcome.confidence, "confidence_is": f"the probability that {EVENT}", "limits": outcome.limits}

@@ -212,8 +212,12 @@ def _report(config: ExperimentConfig, base: Checkpoint | None, rows: list[dict[s
     if counts["failed"]:
         limits.insert(0, f"{counts['failed']} of {counts['points']} points failed; the table says why.")
     if not preset.finetunes:
-        limits.append("By chance: the same images matched to digits that the base never saw. SSIM above 0.4 happens by "
-                      "chance as well, so both numbers stand beside their own chance.")
+        limits.append("A wrong release: the same images matched to digits that the base never saw. SSIM above 0.4 "
+                      "happens with it as well, so both numbers stand beside their own.")
+    told = [row["finding"] for row in rows if row.get("finding") is not None]
+    if not all(told):
+        limits.append(f"{told.count(False)} of {counted(len(told), 'scored point')} are no better than the mean image "
+                      "or than a wrong release: these are no findings.")
     trained = 0 if base is None or preset.arms else len(base.facts.get("indices", []))
     if named(preset.method).explains_weights and trained:
         limits.append(f"The KKT identity speaks of every sample that formed the weights: the {trained} digits of the "

@@ -3,12 +3,17 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from core.artifacts.checkpoint import load_checkpoint
+from core.artifacts.checkpoint import Checkpoint, load_checkpoint
+from core.assessment.controls import measure_controls, other_sets, public_mean
+from core.assessment.finding import is_finding
 from core.assessment.gates import in_order, matched_gates, mismatch
 from core.assessment.matching import match
 from core.assessment.training_score import score_against, score_points, training_truth
-from core.data.problems import problem_of
+from core.config.finetune import FinetuneConfig
+from core.data.problems import Problem, problem_of
+from core.diagnostics.visibility import is_visible, pool_coefficients
 from core.io.errors import InputError
 from core.io.files import write_atomic, write_tensors
 from core.io.images import grid_png
@@ -16,12 +21,13 @@ from core.reconstruction.result import AttackResult
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
 from core.runs.recorder import Recorder
+from core.tasks.inputs import resolve_base, victim_run
 from core.tasks.nearest_images import write_nearest
 from core.threat.observe import Victim
 
 
-def score(run: Run, outcome: AttackResult, victim: Victim) -> dict[str, Any]:
-    """All private samples, matched once.
+def score(run: Run, outcome: AttackResult, victim: Victim, config: AttackConfig, recorder: Recorder) -> dict[str, Any]:
+    """All private samples, matched once, beside what a score has to beat (`core.assessment.controls`).
 
     Lists run over the targets. ``gate_mismatch`` is the share of a target's neurons whose gate at the base is another
     one for its reconstruction, ``pattern_mismatch`` the share of wrong gates among those that the attack read off the
@@ -41,11 +47,41 @@ def score(run: Run, outcome: AttackResult, victim: Victim) -> dict[str, Any]:
             "gate_mismatch": {name: mismatch(*pair) for name, pair in pairs.items()},
             **({"pattern_mismatch": {name: mismatch(pairs[name][0], rows) for name, rows in read.items()}}
                if read else {}),
+            **_controls(run, outcome, victim, config, recorder, found.mean("ssim")),
             "selected_by": "the attack's own residual"}
 
 
+def _controls(run: Run, outcome: AttackResult, victim: Victim, config: AttackConfig, recorder: Recorder,
+              mean_ssim: float) -> dict[str, Any]:
+    """``controls`` and ``finding``; none where the public data that they need are out of reach."""
+    source = victim_run(run, config.finetune)
+    checkpoint = resolve_base(source, source.config().base)
+    try:
+        problem = problem_of(checkpoint.facts, source=source.report().get("data_source", "auto"))
+    except InputError as error:
+        recorder.log(f"Not compared with the mean image and wrong releases: {error}")
+        return {}
+    if tuple(problem.data.images.shape[1:]) != tuple(victim.x.shape[1:]):
+        return {}
+    pool = _alike(problem, checkpoint, source.config(), torch.tensor(source.report().get("indices", [])))
+    controls = measure_controls(
+        outcome.x.cpu(), victim.x, mean_image=public_mean(problem, base=checkpoint.network.input_mean, pool=pool),
+        others=other_sets(problem, victim.labels, pool=pool, images=len(outcome.x)))
+    return {"controls": controls, "finding": is_finding(mean_ssim, controls)}
+
+
+def _alike(problem: Problem, checkpoint: Checkpoint, config: FinetuneConfig, private: Tensor) -> Tensor:
+    """Dataset indices of the public samples that the fine-tuning's own rule could have drawn."""
+    pool = problem.holdout(checkpoint.facts.get("indices", []))
+    pool = pool[~torch.isin(pool, private)]
+    if config.selection != "visible" or config.indices is not None:
+        return pool
+    seen = is_visible(pool_coefficients(checkpoint.network, problem.images(pool), problem.labels[pool]))
+    return pool[seen] if seen.any() else pool
+
+
 def score_training(run: Run, outcome: AttackResult, config: AttackConfig, recorder: Recorder) -> dict[str, Any] | None:
-    """Images out of trained weights alone against all training samples of that base, and by chance.
+    """Images out of trained weights alone against all training samples of that base, beside its controls.
 
     A base of this laboratory names its training samples; of any other file, and where the data are out of reach,
     nothing is known and None comes back. `core.assessment.training_score` says what the fields are.
@@ -60,7 +96,7 @@ def score_training(run: Run, outcome: AttackResult, config: AttackConfig, record
         recorder.log(f"Not scored against the training samples: {error}")
         return None
     indices = torch.tensor(facts["indices"])
-    truth = training_truth(problem, indices, checkpoint.network.input_mean)
+    truth = training_truth(problem, indices, checkpoint.network.input_mean, images=len(outcome.x))
     write_atomic(run.file("truth.png"), grid_png(truth.x))
     candidates = outcome.tensors["x"][int(outcome.tensors["best"])]  # all, as the search left them
     if problem.kind.modality.planar:

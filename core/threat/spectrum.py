@@ -56,6 +56,14 @@ def signal(observation: AdapterDelta | WeightDelta) -> Iterator[tuple[str, Tenso
             yield name, values, floor
 
 
+def tail(observation: AdapterDelta | WeightDelta, samples: int) -> float:
+    """Share, in norm, of the first layer's update beyond N directions: later steps, rounding, or more samples. The
+    worst layer's where the first has no update."""
+    shares = {name: float((values[samples:].square().sum() / values.square().sum()).sqrt())
+              for name, values, _ in signal(observation)}
+    return shares.get("layers.0", max(shares.values(), default=0.0))
+
+
 def count_samples(observation: AdapterDelta | WeightDelta, *, most: int = 64) -> SampleCount:
     """N from the hidden layers' spectra: at the largest gap among the signal values (or below them)."""
     found: list[tuple[float, int, int, str]] = []  # gap, N, rank of the adapter, layer

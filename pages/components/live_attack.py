@@ -5,10 +5,12 @@ from typing import Any
 
 import streamlit as st
 
+from core.assessment.finding import controls_of, judged, wrong_release
 from core.io.wording import counted, fixed, number
 from core.plots.curves import Curves
 from core.plots.distribution import Distribution, multipliers
 from core.plots.panels import attack_panels, cosine_panel, flips_panel, marked
+from core.reconstruction.calibration import EVENT
 from core.reconstruction.registry import explains_weights
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
@@ -64,7 +66,8 @@ def _numbers(last: dict[str, Any], report: dict[str, Any] | None, status: Status
             targets, chosen_by = counted(score["targets"], "target"), score.get("selected_by", "the residual")
             st.metric(f"Mean SSIM, all {targets}", fixed(score["mean_ssim"]), border=True,
                       help="Structural similarity to the truth after one-to-one matching, averaged over every "
-                           f"target. 1 is identical. Chosen by {chosen_by}, then scored once.")
+                           f"target. 1 is identical. Chosen by {chosen_by}, then scored once. {judged(score)}")
+            _beaten(score)
             if score.get("as_published"):
                 _recovered(score)
             st.metric("Mean PSNR", f"{fixed(score['mean_psnr'], 1)} dB", border=True,
@@ -83,29 +86,49 @@ def _numbers(last: dict[str, Any], report: dict[str, Any] | None, status: Status
         confidence = [value for value in (report or {}).get("confidence") or [] if value is not None]
         if confidence:
             st.metric("Lowest confidence", fixed(min(confidence)), border=True,
-                      help="The attack's own confidence in its weakest sample.")
+                      help="The attack's own confidence in its weakest sample: the probability that " + EVENT + ". The "
+                      "page Evidence shows how far that can be trusted.")
 
 
 def _points(score: dict[str, Any]) -> None:
     """Points of the plane have no structure to compare: how far off they are counts."""
+    controls = controls_of(score)
     st.metric(f"Mean distance, all {counted(score['targets'], 'target')}", fixed(score["mean_distance"]), border=True,
-              help="In the unit square, matched one to one. By chance, with points that the network never saw: "
-                   f"{fixed(score['chance_mean_distance'])}.")
+              help=f"In the unit square, matched one to one. {judged(score)}")
     st.metric(f"Nearer than {score['recovered_below']}", f"{score['recovered']} of {score['targets']}", border=True,
-              help=f"Matched one to one. By chance: {fixed(score['chance_recovered'], 1)}.")
+              help=f"Matched one to one. A wrong release: {fixed(controls.get('wrong_release_recovered'), 1)}.")
+    _beaten(score)
+
+
+def _beaten(score: dict[str, Any]) -> None:
+    """What the score has to beat, beside it."""
+    controls = controls_of(score)
+    if not controls:
+        return
+    if controls.get("mean_image") is not None:
+        st.metric("Mean image", fixed(controls["mean_image"]), border=True,
+                  help="The score of the mean of public data, given as every reconstruction.")
+    if controls.get("wrong_release") is not None:
+        drawn = controls.get("draws")
+        st.metric("Wrong release", wrong_release(controls), border=True,
+                  help="The score of somebody else's release against this truth, mean and spread. It is that of this "
+                  "reconstruction against other samples drawn by the same rule"
+                  + (f", {drawn} times." if drawn else "."))
 
 
 def _recovered(score: dict[str, Any]) -> None:
-    """Counts with their denominators, and the published score beside ours; each with its chance."""
-    published = score["as_published"]
+    """Counts with their denominators, and the published score beside ours; each with its wrong release."""
+    published, controls = score["as_published"], controls_of(score)
+    theirs = controls_of(published)
     st.metric(f"SSIM above {score['recovered_above']}", f"{score['recovered']} of {score['targets']}", border=True,
-              help="Matched one to one. By chance, with samples that the network never saw: "
-                   f"{fixed(score['chance_recovered'], 1)}, at a mean SSIM of {fixed(score['chance_mean_ssim'])}.")
+              help="Matched one to one. A wrong release, matched to samples that the network never saw: "
+                   f"{fixed(controls.get('wrong_release_recovered'), 1)}.")
     st.metric("Mean SSIM, as published", fixed(published["mean_ssim"]), border=True,
               help="Haim et al. 2022: each training image with its nearest reconstruction by NCC at half size, "
                    f"stretched to [0, 1]. Above 0.4: {published['recovered']} of {published['targets']}, by "
-                   f"{counted(published['used'], 'reconstruction')} of {score['candidates']}. By chance: "
-                   f"{fixed(published['chance_mean_ssim'])}, {fixed(published['chance_recovered'], 1)}.")
+                   f"{counted(published['used'], 'reconstruction')} of {score['candidates']}. A wrong "
+                   f"release: {fixed(theirs.get('wrong_release'))}, "
+                   f"{fixed(theirs.get('wrong_release_recovered'), 1)}.")
 
 
 def _images(run: Run, config: AttackConfig, status: Status, report: dict[str, Any] | None,
@@ -144,6 +167,8 @@ def _images(run: Run, config: AttackConfig, status: Status, report: dict[str, An
         words = [report.get("status_message"), report.get("samples_found_by")]
         if not known:
             words.append("There is no truth to score against: the victim was not made in this laboratory.")
+        if report.get("confidence"):
+            words.append(f"Confidence is the probability that {EVENT}.")
         st.caption(plain(" ".join(word for word in words if word)))
         return None
     step, path = max((item for item in taken if item[0] <= wanted), default=taken[0])

@@ -14,7 +14,7 @@ from core.runs.directory import Run
 from core.runs.status import Status
 from core.runs.store import RunStore
 from core.studies.experiments.presets import PRESETS
-from core.studies.experiments.table import to_csv
+from core.studies.experiments.table import renamed, to_csv
 from pages.components.layout import limits, open_run
 from pages.components.plot import plot
 from pages.components.reading import table_rows
@@ -24,8 +24,10 @@ from pages.components.runs import fraction, plain, progress_text
 COLUMNS = {
     "arm": ("setting", None), "adaptation": ("adaptation", None), "rank": ("rank", None), "steps": ("T", None),
     "samples": ("N", None), "seed": ("seed", None), "coefficients": ("coefficients", None),
-    "features": ("features at", None), "mean_ssim": ("mean SSIM", "%.3f"), "chance_mean_ssim": ("by chance", "%.3f"),
-    "recovered": ("SSIM > 0.4", None), "chance_recovered": ("SSIM > 0.4 by chance", "%.1f"),
+    "features": ("features at", None), "mean_ssim": ("mean SSIM", "%.3f"),
+    "mean_image_ssim": ("mean image", "%.3f"), "wrong_release_ssim": ("wrong release", "%.3f"),
+    "finding": ("finding", None), "recovered": ("SSIM > 0.4", None),
+    "wrong_release_recovered": ("SSIM > 0.4, wrong release", "%.1f"),
     "targets": ("targets", None), "mean_psnr": ("PSNR (dB)", "%.1f"),
     "residual": ("residual", "%.2e"), "base_residual": ("KKT residual of the base", "%.3f"),
     "largest_coefficient": ("largest coefficient", "%.1e"),
@@ -41,7 +43,7 @@ LINKS = {"attack": "attack", "finetune": "fine-tuning", "pretrain": "pretraining
 
 def experiment_view(run: Run, config: ExperimentConfig, status: Status) -> None:
     """Numbers, what runs now, the two plots, limits, table."""
-    rows, preset = table_rows(run), PRESETS[config.preset]
+    rows, preset = [renamed(row) for row in table_rows(run)], PRESETS[config.preset]
     scores = [row["mean_ssim"] for row in scored(rows)]
     failed = sum(row["state"] == "failed" for row in rows)
     with st.container(horizontal=True):

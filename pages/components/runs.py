@@ -80,6 +80,7 @@ def facts(config: RunConfig, status: Status) -> list[tuple[str, str]]:
                   None if score is None else fixed(score))]
     else:
         items = [("mean SSIM", fixed(summary["mean_ssim"]) if summary.get("mean_ssim") is not None else None),
+                 ("finding", {True: "yes", False: "no"}.get(summary.get("finding"))),
                  ("residual", number(summary.get("residual"))), ("samples", number(summary.get("samples"))),
                  ("threat", summary.get("threat"))]
     return [(name, value) for name, value in items if value not in (None, "–")]

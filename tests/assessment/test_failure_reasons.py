@@ -110,5 +110,5 @@ def test_points_of_the_plane_are_judged_by_distance():
     report = {**KKT, "score": {"distance": [0.01, 0.3, None], "recovered_below": 0.05, "recovered": 1, "targets": 3,
                                "assignment": [0, 1, None]}}
     assert missed(report) == [1, 2]
-    assert headline(report) == "1 of 3 points found."
+    assert headline(report) == "1 of 3 targets came back within distance 0.05."
     assert sample_rows(report, None) == []

@@ -34,7 +34,11 @@ def test_truth_in_the_public_layout_scores_one(core, tmp_path, base, truth, tiny
     assert scores["as_published"]["mean_ssim"] == pytest.approx(1.0, abs=1e-2)
     assert scores["assignment"] == list(reversed(range(20)))
     assert (scores["space"], scores["targets"], scores["as_published"]["used"]) == ("centred", 20, 20)
-    assert 0 < scores["chance_mean_ssim"] < 0.6
+    controls = scores["controls"]
+    assert 0 < controls["mean_image"] < controls["wrong_release"] + 0.3 < 0.9
+    assert controls["draws"] == 20
+    assert scores["finding"] is True
+    assert "is better than the mean image" in out
 
 
 def test_fewer_images_than_targets_keep_the_denominator(core, tmp_path, base, truth):

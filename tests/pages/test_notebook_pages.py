@@ -61,4 +61,9 @@ def test_evidence_judges_finished_experiments_and_names_what_is_missing(show, ru
     assert by_key["surrogate"] in ("holds", "does not hold", "mixed")
     assert by_key["rank"] == by_key["restarts"] == "not tested yet"
     assert not app.button(key="test-rank").disabled
-    assert len(plots(app)) == 3  # features and steps, from one experiment, and the surrogate
+    # features and steps, from one experiment, and the surrogate; then the reliability of confidence
+    *_, confidence = drawn = plots(app)
+    assert len(drawn) == 4
+    assert [trace["name"] for trace in confidence["data"]] == ["as claimed", "mean guess", "attacks"]
+    assert "How far confidence can be trusted" in text(app)
+    assert "Brier score" in text(app)

@@ -66,7 +66,7 @@ def test_arms_attack_the_named_base_alone(store, here):
         assert not attack.config().finetune
         score = attack.report()["score"]
         assert (row["recovered"], row["targets"]) == (score["recovered"], 20)
-        assert row["chance_mean_ssim"] == score["chance_mean_ssim"]
+        assert row["wrong_release_ssim"] == score["controls"]["wrong_release"]
     assert [store.get(row["attack"]).config().kkt_surrogate for row in rows] == ["modified", "modified", "relu"]
     assert report["base"] == "base"
 

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from core.config.monitor import Monitor
 from core.diagnostics.spectra import spectra
@@ -23,7 +22,8 @@ from core.reconstruction.algebraic.knobs import AlgebraicKnobs
 from core.reconstruction.algebraic.limits import algebraic_limits
 from core.reconstruction.algebraic.null_directions import separate_first_layer
 from core.reconstruction.algebraic.polish import STEPS, Polished, polish
-from core.reconstruction.algebraic.recovery import Estimate, Prior, System, build_system, recover
+from core.reconstruction.algebraic.recovery import MISMATCH, Estimate, Prior, System, build_system, recover
+from core.reconstruction.algebraic.sample_facts import sample_facts
 from core.reconstruction.algebraic.separation import (
     MISFIT,
     Separation,
@@ -33,6 +33,7 @@ from core.reconstruction.algebraic.separation import (
     strongest_first,
 )
 from core.reconstruction.algebraic.updates import LayerUpdate, layer_updates
+from core.reconstruction.confidence import confidence, image_facts
 from core.reconstruction.ntk.attack import count
 from core.reconstruction.result import AttackResult
 from core.reconstruction.solvers.protocol import Status
@@ -41,7 +42,7 @@ from core.threat.observation import AdapterDelta, Observation, WeightDelta
 CLEAN = 0.05                # of the neurons of a sample: a separation that misreads fewer needs no other N beside it
 SCANNED = 10                # most samples looked for where the spectrum's N does not separate cleanly
 SIGN_WEIGHT = 1000.0        # price of a violated sign beside a prior of 1 a pixel
-DROWNED = 0.1               # relative noise of a sample's measurements from which its image would be a guess
+RECOUNTED = "That does not come apart cleanly"
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def find_samples(observation: Observation) -> Found:
         if clean and (best is None or min(clean.values()) < float(best.misfit.max())):
             N = min(clean, key=clean.get)
             best = others[N]
-            found_by += f" That does not come apart cleanly; N = {N} does, so N = {N} it is."
+            found_by += f" {RECOUNTED}; N = {N} does, so N = {N} it is."
     return Found(None if best is None else strongest_first(best), found_by)
 
 
@@ -150,12 +151,16 @@ def _closed_form(observation: WeightDelta, update: LayerUpdate) -> AttackResult:
     image = x.clamp(0, 1).view(1, *network.image_shape).float()
     outside = float((x - x.clamp(0, 1)).abs().max())
     label, size = torch.tensor([int(k > 0)]), torch.tensor([abs(k)])
+    status = Status.CONTRADICTORY if outside > MISMATCH else Status.SOLVED
+    known = [facts | {"residual": 0.0, "outside": outside, "contradiction": float(outside > MISMATCH)}
+             for facts in image_facts(image, network.input_mean)]
     return AttackResult(
         reason="One sample with a first-layer bias gradient: its pixels are a quotient.",
-        status=Status.SOLVED, x=image, labels=label, coefficients=torch.tensor([k]),
+        status=status, x=image, labels=label, coefficients=torch.tensor([k]),
         samples_found_by=count(observation)[1], labels_found_by="sign of the sample's step",
-        confidence=[max(0.0, 1 - outside)], residuals={"residual": outside}, limits=[],
-        facts={"spectrum": spectra(observation), "exact": [True], "unknowns": x.numel(), "closed_form": True},
+        confidence=confidence("algebraic", known, status), residuals={"residual": outside}, limits=[],
+        facts={"spectrum": spectra(observation), "exact": [True], "unknowns": x.numel(), "closed_form": True,
+               "sample_facts": known},
         tensors={"x": image[None], "labels": label[None], "lam": size[None]})
 
 
@@ -245,14 +250,14 @@ def _outcome(observation: Observation, separation: Separation, work: _Work, foun
         status = Status.STOPPED if work.monitor.should_stop() else Status.TIME_LIMIT
     elif any(estimate.contradictory for estimate in there):
         status = Status.CONTRADICTORY
-    trust = [_confidence(estimate, float(noise[index]), float(misfit[index]))
-             for index, estimate in zip(kept, there, strict=True)]
+    known = sample_facts(observation, separation, dict(zip(kept, there, strict=True)), drifted=drifted,
+                         recounted=RECOUNTED in found_by)
     return AttackResult(
         reason=REASON, status=status, x=x, labels=labels, coefficients=k,
         samples_found_by=found_by,
         labels_found_by="sign of each sample's step: with the other sign no image meets its equations and signs",
-        confidence=trust, residuals={"residual": max(estimate.residual for estimate in there),
-                                     "misfit": float(misfit.max())},
+        confidence=confidence("algebraic", known, status),
+        residuals={"residual": max(estimate.residual for estimate in there), "misfit": float(misfit.max())},
         limits=algebraic_limits(observation, separation, there, drifted=drifted),
         facts={"spectrum": spectra(observation),
                "separation": {"misfit": misfit.tolist(), "certain": {
@@ -262,24 +267,9 @@ def _outcome(observation: Observation, separation: Separation, work: _Work, foun
                "exact": [estimate.exact for estimate in there], "drifted": drifted,
                "slack": [estimate.slack for estimate in there],
                "free": [estimate.free for estimate in there], "noise": noise[kept].tolist(), "timings": timings,
-               "polish": None if polished is None else polished.facts()},
+               "polish": None if polished is None else polished.facts(), "sample_facts": known},
         tensors={"x": x[None], "labels": labels[None], "lam": k.abs()[None],
                  **{f"patterns.layers.{level}": layer.on[kept].to(torch.uint8)
                     for level, layer in separation.layers.items()},
                  **{f"certain.layers.{level}": layer.certain[kept].to(torch.uint8)
                     for level, layer in separation.layers.items()}})
-
-
-def _confidence(estimate: Estimate, noise: float, misfit: float) -> float:
-    """In [0, 1]: how little the image depends on the prior, as far as equations and patterns can be trusted.
-
-    An image that the equations determine is the same whatever the prior; elsewhere the correlation
-    between the image under the prior alone and the one with its scale settled tells how far it is free.
-    """
-    agreement = 1.0 if estimate.exact else _correlation(estimate.unscaled, estimate.x)
-    return max(0.0, agreement) * (1 - min(1.0, misfit)) * (1 - min(1.0, noise / DROWNED))
-
-
-def _correlation(a: Tensor, b: Tensor) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    return float(a @ b / (a.norm() * b.norm()).clamp(min=1e-12))

@@ -16,7 +16,7 @@ from core.io.errors import InputError
 from core.io.images import grid_png
 from core.models.conv import Network
 from core.reconstruction.candidate import Candidate
-from core.reconstruction.confidence import confidence, near_best
+from core.reconstruction.confidence import confidence, near_best, searched_facts
 from core.reconstruction.kkt.knobs import ALPHAS, BOX, KKTKnobs
 from core.reconstruction.kkt.limits import ending, first_layer, limits
 from core.reconstruction.kkt.objective import first_layer_span, weights_objective
@@ -67,7 +67,7 @@ def attack(observation: Observation, config: KKTKnobs, monitor: Monitor, *, bega
     reconstruction = solve(objective, tuning.setting.penalties, space=space, start=start,
                            method=FIRST_ORDER[config.optimizer](), plan=tuning.setting.plan, monitor=monitor,
                            retune=tuning)
-    return _outcome(trained, objective, reconstruction, samples, found_by)
+    return _outcome(trained, objective, reconstruction, samples, found_by, min_lambda=config.min_lambda)
 
 
 def count(span: InputSpan | None, known: int | None, config: KKTKnobs) -> tuple[int, int, str]:
@@ -155,7 +155,7 @@ def choose_distinct(x: Tensor, labels: Tensor, importance: Tensor, *, samples: i
 
 
 def _outcome(trained: TrainedWeights, objective: Ranking, reconstruction: Reconstruction,
-             samples: int, found_by: str) -> AttackResult:
+             samples: int, found_by: str, *, min_lambda: float) -> AttackResult:
     best, candidate = reconstruction.best, reconstruction.candidate
     residual = reconstruction.residuals["residual"]
     winner = Candidate(*(tensor[best: best + 1] for tensor in (candidate.x, candidate.labels, candidate.lam)))
@@ -165,20 +165,37 @@ def _outcome(trained: TrainedWeights, objective: Ranking, reconstruction: Recons
     chosen, copies = choose_distinct(reconstruction.x, candidate.labels[best], importance, samples=samples, known=known)
     naive = isinstance(objective, NaiveConfidence)
     homogeneous = objective.homogeneous if isinstance(objective, NeedsHomogeneity) else True
-    trust = confidence(candidate, first_layer(reconstruction), best)
+    status = ending(reconstruction, homogeneous=homogeneous, naive=naive)
+    facts = _sample_facts(trained, reconstruction, homogeneous=homogeneous, min_lambda=min_lambda)
+    known_of = [facts[index] for index in chosen]
     order = residual.argsort().tolist()
     return AttackResult(
-        reason=REASONS[naive],
-        status=ending(reconstruction, homogeneous=homogeneous, naive=naive),
+        reason=REASONS[naive], status=status,
         x=reconstruction.x[chosen], labels=candidate.labels[best][chosen],
         coefficients=(signed(candidate) if trained.network.outputs == 1 else candidate.lam)[best][chosen] / count,
         samples_found_by=found_by,
         labels_found_by="known" if known is not None else "as many candidates of each class, the strongest kept",
-        confidence=[trust[index] for index in chosen],
+        confidence=confidence("kkt", known_of, status),
         residuals={name: float(value[best]) for name, value in reconstruction.residuals.items()},
         limits=limits(trained, reconstruction, homogeneous=homogeneous, naive=naive),
         facts={"iterations": reconstruction.iterations, "restarts": len(residual), "best_restart": best,
-               "restarts_near_best": len(near_best(residual, best)), "candidates": count, "copies": copies},
+               "restarts_near_best": len(near_best(residual, best)), "candidates": count, "copies": copies,
+               "sample_facts": known_of},
         tensors={"x": candidate.x.float(), "labels": candidate.labels, "lam": candidate.lam, "residuals": residual,
                  "best": torch.tensor(best), "chosen": torch.tensor(chosen)},
         pictures={"restarts.png": grid_png(candidate.x[order].flatten(0, 1), columns=count)})
+
+
+def _sample_facts(trained: TrainedWeights, reconstruction: Reconstruction, *, homogeneous: bool,
+                  min_lambda: float) -> list[dict[str, float]]:
+    """Facts of every candidate of the best restart."""
+    best, candidate = reconstruction.best, reconstruction.candidate
+    others = [float(value[best]) for name, value in reconstruction.residuals.items()
+              if name not in ("residual", "residual.layers.0")]
+    parameters = sum(part.numel() for part in trained.network.parameters())
+    of_all = {"unmoved": max(others, default=0.0), "inhomogeneous": float(not homogeneous),
+              "open": candidate.x[best].numel() / parameters}
+    lam = candidate.lam[best].abs().tolist()
+    return [facts | of_all | {"floor": min_lambda / max(value, 1e-300)} for value, facts in
+            zip(lam, searched_facts(candidate, first_layer(reconstruction), best, trained.network.input_mean),
+                strict=True)]

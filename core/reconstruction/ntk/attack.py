@@ -10,7 +10,7 @@ from core.config.monitor import Monitor
 from core.diagnostics.spectra import spectra
 from core.host.compute import choose
 from core.io.images import grid_png
-from core.reconstruction.confidence import confidence, near_best
+from core.reconstruction.confidence import confidence, near_best, searched_facts
 from core.reconstruction.ntk.knobs import ALPHAS, BOX, NTKKnobs
 from core.reconstruction.ntk.limits import limits
 from core.reconstruction.objectives.ntk import NTKStationarity, signed
@@ -24,7 +24,7 @@ from core.reconstruction.solvers.search_space import pixels, row_space
 from core.reconstruction.solvers.solve import solve
 from core.reconstruction.tuning import Setting, Tuning
 from core.threat.observation import AdapterDelta, Observation, WeightDelta
-from core.threat.spectrum import count_samples
+from core.threat.spectrum import count_samples, tail
 
 LOW_RANK_PRIOR = 1e-3  # measured at ranks 8 and 128: 1e-2 blurs, 0 leaves noise
 
@@ -95,16 +95,29 @@ def _outcome(observation: AdapterDelta | WeightDelta, reconstruction: Reconstruc
     best, candidate = reconstruction.best, reconstruction.candidate
     residual = reconstruction.residuals["residual"]
     order = residual.argsort().tolist()
+    known = [facts | {"tail": tail(observation, samples), "open": _open(observation)} for facts in
+             searched_facts(candidate, residual, best, observation.network.input_mean)]
     return AttackResult(
         reason=reason(observation), status=reconstruction.status, x=reconstruction.x,
         labels=candidate.labels[best], coefficients=signed(candidate)[best], samples_found_by=found_by,
         labels_found_by="known" if observation.threat.labels is not None else
         "smallest residual among the restarts' label patterns",
-        confidence=confidence(candidate, residual, best),
+        confidence=confidence("ntk", known, reconstruction.status),
         residuals={name: float(value[best]) for name, value in reconstruction.residuals.items()},
         limits=limits(observation, reconstruction, samples=samples),
         facts={"iterations": reconstruction.iterations, "restarts": len(residual), "best_restart": best,
-               "restarts_near_best": len(near_best(residual, best)), "spectrum": spectra(observation)},
+               "restarts_near_best": len(near_best(residual, best)), "spectrum": spectra(observation),
+               "sample_facts": known},
         tensors={"x": candidate.x.float(), "labels": candidate.labels, "lam": candidate.lam, "residuals": residual,
                  "best": torch.tensor(best)},
         pictures={"restarts.png": grid_png(candidate.x[order].flatten(0, 1), columns=samples)})
+
+
+def _open(observation: AdapterDelta | WeightDelta) -> float:
+    """Pixels by linear measurement of a sample; 1 where the whole first layer was released."""
+    first = observation.layers.get("layers.0")
+    if isinstance(observation, WeightDelta) and first is not None:
+        return 1.0
+    ranks = [factors.A.shape[0] for factors in observation.layers.values()
+             if isinstance(factors, Factors) and factors.B.shape[0] > 1]
+    return observation.network.input_mean.numel() / max(1, sum(ranks))

@@ -42,7 +42,7 @@ def test_a_full_rank_adapter_gives_everything_back(problem, samples):
     assert f"N = {samples} is the numerical rank" in outcome.samples_found_by
     assert outcome.facts["exact"] == [True] * samples
     assert outcome.limits == []
-    assert min(outcome.confidence) > 0.99
+    assert min(outcome.confidence) > 0.9
     order = match(outcome.x, step.x.float()).assignment
     assert torch.allclose(outcome.coefficients[order], step.k, rtol=1e-6)
     assert outcome.facts["equations"] == 400

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from core.studies.experiments.table import COLUMNS, VARIED, point_row, to_csv
+from core.studies.experiments.table import COLUMNS, VARIED, point_row, renamed, to_csv
 
 VARIED_ROW = {"adaptation": "lora", "rank": 8, "steps": 10, "samples": 2, "seed": 0, "learning_rate": 0.1,
               "coefficients": "free", "features": "base", "method": "ntk"}
@@ -30,13 +30,15 @@ def test_a_row_has_the_score_and_the_reasons():
     assert row["arm"] is None
 
 
-def test_a_row_of_an_arm_has_counts_and_chance():
-    score = {**FOUND["score"], "recovered": 1, "chance_mean_ssim": 0.3, "chance_recovered": 0.7}
+def test_a_row_of_an_arm_has_counts_and_controls():
+    score = {**FOUND["score"], "recovered": 1, "finding": True,
+             "controls": {"mean_image": 0.2, "wrong_release": 0.3, "wrong_release_recovered": 0.7}}
     row = point_row({"arm": "ReLU", "seed": 0, "method": "kkt"}, pretrain="p", attack="a", found={"score": score},
                     base={"kkt_residual": 0.05})
     assert row["base_residual"] == 0.05
     assert set(COLUMNS) <= set(row)
-    assert (row["arm"], row["recovered"], row["chance_mean_ssim"], row["chance_recovered"]) == ("ReLU", 1, 0.3, 0.7)
+    assert (row["arm"], row["recovered"], row["finding"]) == ("ReLU", 1, True)
+    assert (row["mean_image_ssim"], row["wrong_release_ssim"], row["wrong_release_recovered"]) == (0.2, 0.3, 0.7)
     assert row["rank"] is None
 
 
@@ -53,3 +55,10 @@ def test_csv_reads_back():
     assert read[1]["reason"] == 'no "luck", sorry'
     assert read[0]["rank"] == "8"
     assert to_csv([]).splitlines() == [",".join(COLUMNS)]
+
+
+def test_rows_from_before_there_were_controls_open_under_todays_names():
+    old = {"state": "done", "mean_ssim": 0.4, "chance_mean_ssim": 0.3, "chance_recovered": 2.0}
+    assert renamed(old) == {"state": "done", "mean_ssim": 0.4, "wrong_release_ssim": 0.3,
+                            "wrong_release_recovered": 2.0}
+    assert ",0.3,2.0," in to_csv([old])
