@@ -28,10 +28,12 @@ from core.data.digits import load_digits
 from core.data.faces import load_faces
 from core.io.errors import InputError
 from core.io.files import finite
+from core.models.mlp import MLP, init_small_first_layer
 from core.reconstruction import auto
 from core.reconstruction.result import AttackResult
 from core.runs.kinds import AttackConfig
 from core.tasks.inputs import observe_files
+from core.training.pretrain import pretrain
 
 OUT = Path(__file__).parent / "output" / "confidence.jsonl"
 ADAPTERS, SEARCHES, TRAINED = 90, 12, 24  # cases of a half: adapters for auto, for ntk, trained weights for kkt
@@ -46,7 +48,7 @@ class Case:
 
     half: str
     method: str = "auto"
-    base: str = "small init"   # small init, default init, biases, two layers, four layers
+    base: str = "small init"   # small init, default init, biases, two layers, four layers, max margin
     width: int = 200
     samples: int = 1
     rank: int = 64
@@ -96,9 +98,10 @@ def cases() -> list[Case]:
                 learning_rate=draw.choice([3e-4, 1e-2]), visible=draw.random() < 0.7, seed=index))
         for index in range(TRAINED):
             found.append(Case(
-                half=half, method="kkt", base=draw.choice(["small init"] * 4 + ["default init", "biases"]),
-                width=draw.choice([64, 200, 200, 500]), samples=draw.choice([4, 10, 20, 30]),
-                epochs=draw.choice([30, 300, 1500, 3000]), seed=index,
+                half=half, method="kkt",
+                base=draw.choice(["max margin"] * 4 + ["small init"] * 2 + ["default init", "biases"]),
+                width=draw.choice([64, 200, 200]), samples=draw.choice([4, 10, 20, 30]),
+                epochs=draw.choice([30, 300, 1500]), seed=index,
                 twist=draw.choice(["", "", "", "no mean", "inverted pictures", "faces"])))
     return found
 
@@ -121,9 +124,17 @@ def told(case: Case, x: Tensor) -> tuple[Tensor, Tensor]:
     return mean, named.get(case.twist, mean)
 
 
-def train(case: Case, x: Tensor, y: Tensor, *, seed: int, small: bool) -> Network:
-    """A base: a few full-batch epochs of Adam; or, to be attacked alone, gradient descent on the log of the loss."""
+def train(case: Case, x: Tensor, y: Tensor, *, seed: int, small: bool) -> nn.Module:
+    """A base: a few full-batch epochs of Adam; or, to be attacked alone, gradient descent on the log of the loss, or
+    `core.training.max_margin`, which comes to stationarity in seconds."""
     torch.manual_seed(seed)
+    if case.base == "max margin":
+        side = int(x.shape[1] ** 0.5)
+        trained = MLP([x.shape[1], case.width, case.width, 1], image_shape=(1, side, side)).requires_grad_(False)
+        init_small_first_layer(trained, scale=1e-4, generator=torch.Generator().manual_seed(seed))
+        pretrain(trained, x.view(-1, 1, side, side), y.long(), optimizer="max-margin", learning_rate=0.01,
+                 epochs=case.epochs, target_log_loss=-10.0, record_every=100)
+        return trained
     depth = {"two layers": 1, "four layers": 3}.get(case.base, 2)
     biases = [True] + [case.base in ("biases", "default init")] * depth
     network = Network([x.shape[1], *[case.width] * depth, 1], biases)
@@ -215,7 +226,8 @@ def _fine_tune(case: Case, network: Network, x: Tensor, y: Tensor, folder: Path,
 
 
 def _save(path: Path, network: Network, mean: Tensor) -> None:
-    save_file({name: value.detach().contiguous() for name, value in network.state_dict().items()} |
+    save_file({name: value.detach().contiguous() for name, value in network.state_dict().items()
+               if name.startswith("layers.")} |
               {"input_mean": mean.contiguous()}, str(path))
 
 

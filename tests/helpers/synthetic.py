@@ -120,6 +120,11 @@ def finetune(root: Path, run_id: str = "finetune-20260101-110000-bbbb", *, state
     return run
 
 
+# What a score has to beat.
+CONTROLS = {"mean_image": 0.35, "mean_image_recovered": 0, "wrong_release": 0.25, "wrong_release_spread": 0.03,
+            "wrong_release_best": 0.31, "wrong_release_recovered": 0.1, "draws": 20}
+
+
 def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: str = "done", samples: int = 2,
            finetune: str = "finetune-20260101-110000-bbbb", scored: bool = True, restarts: int = 4,
            found_by: str = "ntk", ssim: list[float] | None = None, **config: Any) -> Run:
@@ -140,6 +145,7 @@ def attack(root: Path, run_id: str = "attack-20260101-120000-cccc", *, state: st
              "assignment": list(reversed(index)), "selected_by": "the attack's own residual",
              "labels": [(number + 1) % 2 for number in index], "coefficients": [1e-4 / 3**number for number in index],
              "gate_mismatch": {name: [0.01] * samples for name in ("layers.0", "layers.1")},
+             "controls": CONTROLS, "finding": sum(ssim) / samples > CONTROLS["mean_image"],
              "nearest": [{"set": "private samples", "index": samples - 1 - number, "ssim": 0.9} for number in index]}
     report = {"method": found_by, "labels": [(samples - number) % 2 for number in index],
               "coefficients": [1.1e-4 / 3**number for number in reversed(index)], "spectrum": spectrum(samples),
@@ -207,7 +213,8 @@ def experiment_rows(preset: str = "ntk-steps") -> list[dict[str, Any]]:
     for number, point in enumerate(expand(config), start=1):
         if point.pretrain:
             score = {"mean_ssim": 0.5 + 0.02 * number, "mean_psnr": 12.0, "targets": 20, "recovered": number,
-                     "chance_mean_ssim": 0.3, "chance_recovered": 4.0}
+                     "controls": {"mean_image": 0.2, "wrong_release": 0.3, "wrong_release_recovered": 4.0},
+                     "finding": True}
             rows.append({"step": number, **point_row(point.varied, pretrain=f"pretrain-x-{point.finetuning:03d}",
                                                      attack=f"attack-x-{number:03d}", found={"score": score},
                                                      attack_seconds=2.0)})
@@ -216,7 +223,8 @@ def experiment_rows(preset: str = "ntk-steps") -> list[dict[str, Any]]:
         score = (0.9 if full else 0.3) - 1e-4 * steps + 0.02 * point.varied["seed"]
         victim = {"flips": {"layers.0": 1e-4 * (steps - 1)}, "feature_cosine": [1 - 1e-5 * steps], "loss_before": 9.0,
                   "coefficient_drift": [1e-3 * steps], "weight_change": 1e-5 * steps, "loss_after": 8.0}
-        found = {"score": {"mean_ssim": score, "mean_psnr": 12.0, "targets": 2, "ssim": [score, score]}}
+        found = {"score": {"mean_ssim": score, "mean_psnr": 12.0, "targets": 2, "ssim": [score, score],
+                           "controls": {"mean_image": 0.2, "wrong_release": 0.25}, "finding": score > 0.31}}
         rows.append({"step": number, **point_row(point.varied, finetune=f"finetune-x-{point.finetuning:03d}",
                                                  attack=f"attack-x-{number:03d}", victim=victim, found=found,
                                                  finetune_seconds=1.0, attack_seconds=2.0)})

@@ -1,5 +1,6 @@
 """What an attack's own page shows beside the scores: neighbours, every restart, the spread of λ, the load."""
 
+import json
 from dataclasses import replace
 
 from pages.components.reading import curves
@@ -59,3 +60,24 @@ def test_a_run_that_goes_on_says_what_it_uses(show, runs_root):
     page = text(show("attack", run=run.id))
     for fact in ("1.9 of 2 cores", "812 MB of 24.0 GB", "87 %", "11.0 GB of 85.0 GB"):
         assert fact in page
+
+
+def test_a_score_stands_beside_what_it_has_to_beat(show, runs_root):
+    app = show("attack", run=synthetic.attack(runs_root, ssim=[0.5, 0.6]).id)
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert (shown["Mean image"], shown["Wrong release"]) == ("0.35", "0.25 ± 0.03")
+    assert "In the mean 0.55 is better than the mean image (0.35) and a wrong release (0.25 ± 0.03)." in text(app)
+    assert "Confidence is the probability that the image is recognisable" in text(app)
+    app = show("attack", run=synthetic.attack(runs_root, "attack-20260101-130000-eeee", ssim=[0.3, 0.3]).id)
+    assert "No finding: 0.30 is no better than the mean image (0.35) and a wrong release (0.25 ± 0.03)." in text(app)
+
+
+def test_a_report_from_before_there_were_controls_opens(show, runs_root):
+    run = synthetic.attack(runs_root)
+    report = json.loads(run.file("report.json").read_text())
+    for name in ("controls", "finding"):
+        del report["score"][name]
+    run.file("report.json").write_text(json.dumps(report))
+    app = show("attack", run=run.id)
+    check(app)
+    assert not any(metric.label in ("Mean image", "Wrong release") for metric in app.metric)

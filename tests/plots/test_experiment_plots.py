@@ -96,3 +96,15 @@ def test_any_table_can_be_drawn(rows, x):
         assert all(value is None or math.isfinite(value) for trace in figure.data for value in trace.y)
     for low in (scores.layout.yaxis.range[0], reasons.layout.yaxis.range[0]):
         assert low <= min([item["mean_ssim"] for item in rows if item["mean_ssim"] is not None], default=0)
+
+
+def test_what_scores_have_to_beat_are_two_quiet_lines():
+    rows = [row(steps=steps, seed=seed, mean_image_ssim=0.2, wrong_release_ssim=0.25 + 0.1 * seed)
+            for steps in (1, 10) for seed in (0, 1)]
+    chart = score_chart(rows, "steps")
+    assert [(control.name, control.x) for control in chart.controls] == [("mean image", [1, 10]),
+                                                                         ("wrong release", [1, 10])]
+    assert chart.controls[1].y == pytest.approx([0.3, 0.3])
+    lines = [trace for trace in scores_figure(chart, revision="r").data if trace.name in ("mean image", "wrong release")]
+    assert [trace.line.dash for trace in lines] == ["dash", "dot"]
+    assert score_chart([row()], "steps").controls == ()  # rows of earlier runs
