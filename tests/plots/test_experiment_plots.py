@@ -105,6 +105,6 @@ def test_what_scores_have_to_beat_are_two_quiet_lines():
     assert [(control.name, control.x) for control in chart.controls] == [("mean image", [1, 10]),
                                                                          ("wrong release", [1, 10])]
     assert chart.controls[1].y == pytest.approx([0.3, 0.3])
-    lines = [trace for trace in scores_figure(chart, revision="r").data if trace.name in ("mean image", "wrong release")]
-    assert [trace.line.dash for trace in lines] == ["dash", "dot"]
+    lines = {trace.name: trace.line.dash for trace in scores_figure(chart, revision="r").data}
+    assert (lines["mean image"], lines["wrong release"]) == ("dash", "dot")
     assert score_chart([row()], "steps").controls == ()  # rows of earlier runs
