@@ -66,10 +66,10 @@ def main() -> None:
                 run = execute(store, AttackConfig(finetune=victim.id, seed=seed, restarts=chosen.restarts,
                                                   **attack_knobs))
                 report = run.report()
-                results[name].append(round(report["score"]["mean_ssim"], 3))
-                print(f"{name:17s} seed {seed}: mean SSIM {results[name][-1]:.3f} over {report['score']['targets']} "
-                      f"targets, PSNR {report['score']['mean_psnr']:.0f} dB, residual "
-                      f"{report['residuals']['residual']:.1e}, {report['seconds']:.0f} s", flush=True)
+                results[name].append(round(report.score.mean_ssim, 3))
+                print(f"{name:17s} seed {seed}: mean SSIM {results[name][-1]:.3f} over {report.score.targets} "
+                      f"targets, PSNR {report.score.mean_psnr:.0f} dB, residual "
+                      f"{report.residuals['residual']:.1e}, {report.seconds:.0f} s", flush=True)
         print(json.dumps(results))
 
 

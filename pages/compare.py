@@ -10,6 +10,8 @@ from core.plots.compare import in_order_of_truth, result_row, scored_images
 from core.plots.panels import compared_panels
 from core.plots.titles import unique_titles
 from core.runs.directory import Run
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.training import FinetuneReport
 from core.runs.store import RunStore
 from pages.components.charts import grid
 from pages.components.differences import differences
@@ -92,13 +94,18 @@ def show_pictures(kind: str, names: dict[Run, str]) -> None:
                                     help=DIFFERENCE)
             neighbours = st.toggle("Nearest training image", key="compare-neighbours", persist_state="session",
                                    help=NEAREST)
-    few = all(((run.outcome() or {}).get("samples") or len(pictures(run.file("truth.png")))) <= FEW for run in names)
+    few = all(_pictured_count(run) <= FEW for run in names)
     columns = 2 if few and len(names) > 1 else 1
     rows = list(names.items())
     for start in range(0, len(rows), columns):
         for place, (run, name) in zip(st.columns(columns), rows[start:start + columns], strict=False):
             with place, st.container(border=True, height="stretch"):
                 _pictured(kind, run, name, sort=sort, differences=differences, neighbours=neighbours)
+
+
+def _pictured_count(run: Run) -> int:
+    report = run.outcome(AttackReport) or run.outcome(FinetuneReport)
+    return (report.samples if report else None) or len(pictures(run.file("truth.png")))
 
 
 def _pictured(kind: str, run: Run, name: str, *, sort: str, differences: bool, neighbours: bool) -> None:
@@ -111,10 +118,10 @@ def _pictured(kind: str, run: Run, name: str, *, sort: str, differences: bool, n
     if kind == "finetune":
         strip(pictures(run.file("truth.png")), noun="private sample", size=84)
         return
-    report = run.outcome() or {}
-    score = report.get("score")
+    report = run.outcome(AttackReport)
+    score = report.score if report else None
     if report:
-        final_pairs(run, report, size=112 if report["samples"] <= 6 else None, sort=sort,
+        final_pairs(run, report, size=112 if report.samples <= 6 else None, sort=sort,
                     differences=differences, neighbours=neighbours)
     elif taken := run.snapshots():
         pairs([], pictures(taken[-1][1]), matched=False, found_name=f"step {taken[-1][0]:,}")
@@ -122,10 +129,10 @@ def _pictured(kind: str, run: Run, name: str, *, sort: str, differences: bool, n
         st.caption("No images yet.")
     with st.container(horizontal=True):
         if score:
-            points = "mean_distance" in score
-            st.metric(f"Mean {'distance' if points else 'SSIM'}, all {counted(score['targets'], 'target')}",
-                      fixed(score["mean_distance" if points else "mean_ssim"]), help=judged(score) or None)
-            if score.get("finding") is False:
+            name = "distance" if score.modality.planar else "SSIM"
+            st.metric(f"Mean {name}, all {counted(score.targets, 'target')}", fixed(score.mean),
+                      help=judged(score) or None)
+            if score.finding is False:
                 st.caption(judged(score))
         st.metric("Relative residual", number(run.status().summary.get("residual")),
                   help="What of the released update the reconstruction leaves unexplained.")
@@ -147,7 +154,7 @@ def curves(kind: str, names: dict[Run, str]) -> None:
 
 def slide(names: dict[Run, str]) -> None:
     """One target, large: the first run's reconstruction wiped over its truth or over another run's."""
-    scored = {run: name for run, name in names.items() if scored_images(run.outcome())
+    scored = {run: name for run, name in names.items() if scored_images(run.outcome(AttackReport))
               and pictures(run.file("truth.png")) and not run.file("plane.json").exists()}
     if not scored:
         return
@@ -171,7 +178,7 @@ def slide(names: dict[Run, str]) -> None:
 
 
 def _found(run: Run) -> list[bytes | None]:
-    return in_order_of_truth(pictures(run.file("reconstruction.png")), run.outcome())
+    return in_order_of_truth(pictures(run.file("reconstruction.png")), run.outcome(AttackReport))
 
 
 def compare() -> None:

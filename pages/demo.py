@@ -5,6 +5,7 @@ import streamlit as st
 from core.io.errors import InputError
 from core.io.wording import counted, duration
 from core.runs.directory import Run
+from core.runs.reports.attack import AttackReport
 from core.runs.store import RunStore
 from core.studies.guided import ROLES, STEPS, Step, config_values
 from pages.components.actions import launch, stop
@@ -105,7 +106,7 @@ def one(run: Run) -> None:
         strip(pictures(run.file("truth.png")), noun="private digit", size=112)
         st.caption(f"The {TRUTH}")
     else:
-        final_pairs(run, run.outcome() or {}, size=112)
+        final_pairs(run, run.outcome(AttackReport) or AttackReport(), size=112)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{duration(status.seconds)} of computing", width="content")
         open_run(config.kind, run.id)

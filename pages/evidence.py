@@ -1,6 +1,5 @@
 """Evidence: claims, each with the experiment that could overturn it, its plot and our verdict."""
 
-from typing import Any
 
 import streamlit as st
 
@@ -12,6 +11,7 @@ from core.plots.reliability import reliability, reliability_figure
 from core.plots.variants import HELP, arms_chart, arms_figure
 from core.reconstruction.calibration import calibration
 from core.runs.directory import Run
+from core.runs.reports.studies import ExperimentRow
 from core.runs.store import RunStore
 from core.studies.claims import FAILS, HOLDS, LADDER, MIXED, Claim, Judgement
 from core.studies.experiments.presets import PRESETS
@@ -48,18 +48,18 @@ def _usable(run: Run) -> bool:
             and config.problem not in ("toy-2d", "mnist-digits"))
 
 
-def _state(claim: Claim, experiments: list[Run]) -> tuple[Run | None, list[dict[str, Any]], Judgement | None]:
+def _state(claim: Claim, experiments: list[Run]) -> tuple[Run | None, list[ExperimentRow], Judgement | None]:
     """The newest experiment that bears on a claim: a judged one, else one that is under way."""
     mine = [run for run in experiments if run.config().preset == claim.preset]
     for run in mine:
-        rows = table_rows(run)
+        rows = table_rows(run, ExperimentRow)
         if run.status().state == "done" and (judged := claim.judge(rows)):
             return run, rows, judged
     going = next((run for run in mine if run.status().active), None)
-    return going, table_rows(going) if going else [], None
+    return going, table_rows(going, ExperimentRow) if going else [], None
 
 
-def _ladder(states: dict[str, tuple[Run | None, list[dict[str, Any]], Judgement | None]]) -> None:
+def _ladder(states: dict[str, tuple[Run | None, list[ExperimentRow], Judgement | None]]) -> None:
     st.subheader("De-risk ladder", anchor=False)
     st.caption("The cheapest experiment that could overturn the plan comes first: climb only while the rungs below "
                "hold.")
@@ -74,7 +74,7 @@ def _ladder(states: dict[str, tuple[Run | None, list[dict[str, Any]], Judgement 
     verdict_table(("State", "Claim", "Would be overturned by", "Cost on two cores"), rows)
 
 
-def _claim(claim: Claim, run: Run | None, rows: list[dict[str, Any]], judged: Judgement | None,
+def _claim(claim: Claim, run: Run | None, rows: list[ExperimentRow], judged: Judgement | None,
            base: Run | None) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -106,7 +106,7 @@ def _confidence() -> None:
         st.caption(shown.words)
 
 
-def _plot(claim: Claim, run: Run, rows: list[dict[str, Any]]) -> None:
+def _plot(claim: Claim, run: Run, rows: list[ExperimentRow]) -> None:
     preset = PRESETS[claim.preset]
     if preset.arms:
         names = [arm.name for arm in preset.arms]

@@ -12,7 +12,6 @@ matched to `DRAWS` such sets of hold-out samples, none of them private and none 
 
 from collections.abc import Callable, Sequence
 from statistics import fmean, pstdev
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +19,7 @@ from torch import Tensor
 from core.assessment.matching import Score, match
 from core.data.problems import Problem
 from core.models.modality import of_shape
+from core.runs.reports.score import Controls
 
 DRAWS = 20          # a score above all of them happens by chance once in 21 times
 FEWEST_DRAWS = 3
@@ -27,7 +27,7 @@ MOST_PAIRS = 500_000  # of images that are compared, over all draws: beyond, few
 
 
 def measure_controls(x: Tensor, truth: Tensor, *, mean_image: Tensor | None,
-                     others: Sequence[Tensor]) -> dict[str, Any]:
+                     others: Sequence[Tensor]) -> Controls:
     """The ``controls`` of a score, for images `x` [M, C, H, W] and targets `truth` [N, C, H, W] in [0, 1].
 
     `mean_image` [C, H, W]; None where there is none. `others`: private sets [N, C, H, W] of the same rule. Means of
@@ -39,12 +39,13 @@ def measure_controls(x: Tensor, truth: Tensor, *, mean_image: Tensor | None,
     flat: Score | None = None if mean_image is None else \
         match(modality.clip(mean_image.float()).expand(len(truth), *mean_image.shape), truth.float())
     drawn = [match(x.float(), other.float()) for other in others] if len(x) else []
-    return {"mean_image": flat and flat.mean(metric), "mean_image_recovered": flat and flat.recovered,
-            **wrong_releases([score.mean(metric) for score in drawn], [score.recovered for score in drawn], best=best)}
+    return Controls(mean_image=flat and flat.mean(metric), mean_image_recovered=flat and flat.recovered,
+                    **wrong_releases([score.mean(metric) for score in drawn], [score.recovered for score in drawn],
+                                     best=best))
 
 
 def wrong_releases(values: Sequence[float], recovered: Sequence[int], *,
-                   best: Callable[[Sequence[float]], float] = max) -> dict[str, Any]:
+                   best: Callable[[Sequence[float]], float] = max) -> dict[str, float | None]:
     """The draws' scores and counts, summed up; None where there is no draw."""
     summed = (fmean(values), pstdev(values), best(values), fmean(recovered)) if values else (None,) * 4
     names = ("wrong_release", "wrong_release_spread", "wrong_release_best", "wrong_release_recovered")

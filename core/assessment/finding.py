@@ -3,11 +3,8 @@
 In words and for pages, which load no torch; `core.assessment.controls` measures.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from core.io.wording import fixed
-from core.models.modality import of_score
+from core.runs.reports.score import Controls, PublishedScore, Score
 
 SPREADS = 2.0  # above a wrong release: this many of its spreads above its mean, and above every draw
 
@@ -17,28 +14,26 @@ EARLIER = {"chance_mean_ssim": "wrong_release", "chance_mean_distance": "wrong_r
            "chance_recovered": "wrong_release_recovered"}
 
 
-def controls_of(score: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``controls`` of a score, also of an earlier report; {} where it has none."""
-    if score.get("controls"):
-        return score["controls"]
-    return {name: score[earlier] for earlier, name in EARLIER.items() if score.get(earlier) is not None}
+def controls_of(score: Score | PublishedScore) -> Controls:
+    """``controls`` of a score, also of an earlier report; empty where it has none."""
+    return score.controls or Controls(**{name: value for earlier, name in EARLIER.items()
+                                         if (value := getattr(score, earlier, None)) is not None})
 
 
-def judged(score: Mapping[str, Any]) -> str:
+def judged(score: Score) -> str:
     """`verdict` of a score of any modality."""
-    modality = of_score(score)
-    return verdict(score.get(f"mean_{modality.headline.name}"), controls_of(score), higher=modality.higher)
+    return verdict(score.mean, controls_of(score), higher=score.modality.higher)
 
 
-def is_finding(value: float | None, controls: Mapping[str, Any] | None, *, higher: bool = True) -> bool | None:
+def is_finding(value: float | None, controls: Controls, *, higher: bool = True) -> bool | None:
     """None where there is no score or nothing to compare it with."""
-    if value is None or not controls:
+    if value is None:
         return None
     beaten = [_better(value, least, higher) for least in _bars(controls, higher) if least is not None]
     return all(beaten) if beaten else None
 
 
-def verdict(value: float | None, controls: Mapping[str, Any] | None, *, higher: bool = True) -> str:
+def verdict(value: float | None, controls: Controls, *, higher: bool = True) -> str:
     """One sentence for people; empty where there is nothing to compare with."""
     if is_finding(value, controls, higher=higher) is None:
         return ""
@@ -53,20 +48,20 @@ def verdict(value: float | None, controls: Mapping[str, Any] | None, *, higher: 
     return f"{fixed(value)} is better than {' and '.join(beaten)}."
 
 
-def wrong_release(controls: Mapping[str, Any]) -> str:
+def wrong_release(controls: Controls) -> str:
     """``0.21 ± 0.03``"""
-    value, spread = controls.get("wrong_release"), controls.get("wrong_release_spread")
+    value, spread = controls.wrong_release, controls.wrong_release_spread
     return fixed(value) if spread is None else f"{fixed(value)} ± {fixed(spread)}"
 
 
-def _bars(controls: Mapping[str, Any], higher: bool) -> tuple[float | None, float | None]:
+def _bars(controls: Controls, higher: bool) -> tuple[float | None, float | None]:
     """What must be beaten of the mean image and of the wrong releases."""
-    value, sign = controls.get("wrong_release"), 1 if higher else -1
+    value, sign = controls.wrong_release, 1 if higher else -1
     if value is None:
-        return controls.get("mean_image"), None
-    far = value + sign * SPREADS * (controls.get("wrong_release_spread") or 0.0)
-    best = controls.get("wrong_release_best")
-    return controls.get("mean_image"), sign * max(sign * far, sign * (far if best is None else best))
+        return controls.mean_image, None
+    far = value + sign * SPREADS * (controls.wrong_release_spread or 0.0)
+    best = controls.wrong_release_best
+    return controls.mean_image, sign * max(sign * far, sign * (far if best is None else best))
 
 
 def _better(value: float, than: float, higher: bool) -> bool:

@@ -7,27 +7,12 @@ beside it stands our own, one to one over all targets (`core.assessment.matching
 best alone; here over all.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
 from core.config.thresholds import RECOVERED
-
-
-@dataclass(frozen=True)
-class PublishedScore:
-    """By target [N], in the order of the truth."""
-
-    nearest: list[int]   # index of the reconstruction
-    ssim: list[float]
-
-    def facts(self) -> dict[str, float | int | list]:
-        """For a report; ``used`` counts the reconstructions that are the nearest of any target."""
-        return {"ssim": self.ssim, "nearest": self.nearest, "mean_ssim": sum(self.ssim) / len(self.ssim),
-                "recovered": sum(value > RECOVERED for value in self.ssim), "targets": len(self.ssim),
-                "used": len(set(self.nearest))}
+from core.runs.reports.score import PublishedScore
 
 
 def score_as_published(x: Tensor, truth: Tensor, mean: Tensor) -> PublishedScore:
@@ -39,7 +24,10 @@ def score_as_published(x: Tensor, truth: Tensor, mean: Tensor) -> PublishedScore
     low, high = chosen.flatten(1).min(1).values, chosen.flatten(1).max(1).values
     spread = (high - low).clamp(min=1e-12)[:, None, None, None]
     values = gaussian_ssim((chosen - low[:, None, None, None]) / spread, truth)
-    return PublishedScore(nearest.tolist(), values.tolist())
+    by_target, found = values.tolist(), nearest.tolist()
+    return PublishedScore(ssim=by_target, nearest=found, mean_ssim=sum(by_target) / len(by_target),
+                          recovered=sum(value > RECOVERED for value in by_target), targets=len(by_target),
+                          used=len(set(found)))
 
 
 def gaussian_ssim(a: Tensor, b: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Images out of trained weights against all training samples of that base, beside what they have to beat."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from core.assessment.matching import match
 from core.assessment.published import score_as_published
 from core.config.thresholds import RECOVERED
 from core.data.problems import Problem
+from core.runs.reports.score import Controls, ImageScore, PointScore
 
 MOST_COMPARED = 1000  # samples: every pair of images is compared, in each draw
 
@@ -37,36 +37,36 @@ def training_truth(problem: Problem, indices: Tensor, mean: Tensor, *, images: i
     return Truth(problem.images(indices), labels, mean, flat, unseen)
 
 
-def score_against(truth: Truth, x: Tensor, candidates: Tensor) -> dict[str, Any]:
-    """Two scores side by side, lists over the targets, each beside its controls.
+def score_against(truth: Truth, x: Tensor, candidates: Tensor) -> ImageScore:
+    """Two scores side by side, each beside its controls.
 
     Our own: `x` [M, C, H, W] in [0, 1], matched one to one, a target without an image counts as 0; ``recovered``
     counts those above an SSIM of `RECOVERED`. ``as_published``: `candidates` [K, C, H, W], all that were searched for,
     not clipped, scored by `core.assessment.published`.
     """
-    found, published = match(x, truth.x), score_as_published(candidates, truth.x, truth.mean).facts()
-    published["controls"] = _published_controls(truth, candidates)
+    found, published = match(x, truth.x), score_as_published(candidates, truth.x, truth.mean)
     controls = measure_controls(x, truth.x, mean_image=truth.mean_image, others=truth.unseen)
-    return {**found.values, **{f"mean_{name}": found.mean(name) for name in found.values}, "targets": found.targets,
-            "recovered": found.recovered, "recovered_above": RECOVERED, "assignment": found.assignment,
-            "labels": truth.labels.tolist(), "controls": controls, "finding": is_finding(found.mean("ssim"), controls),
-            "candidates": len(candidates), "as_published": published}
+    return ImageScore(
+        **found.values, **{f"mean_{name}": found.mean(name) for name in found.values}, targets=found.targets,
+        recovered=found.recovered, recovered_above=RECOVERED, assignment=found.assignment,
+        labels=truth.labels.tolist(), controls=controls, finding=is_finding(found.mean("ssim"), controls),
+        candidates=len(candidates),
+        as_published=published.model_copy(update={"controls": _published_controls(truth, candidates)}))
 
 
-def score_points(truth: Truth, x: Tensor) -> dict[str, Any]:
+def score_points(truth: Truth, x: Tensor) -> PointScore:
     """Of points of the plane: distances in the unit square, one to one; ``recovered`` counts those that are near."""
     found = match(x, truth.x)
     controls = measure_controls(x, truth.x, mean_image=truth.mean_image, others=truth.unseen)
-    return {**found.values, "mean_distance": found.mean("distance"), "targets": found.targets,
-            "recovered": found.recovered, "recovered_below": found.modality.found, "assignment": found.assignment,
-            "labels": truth.labels.tolist(), "controls": controls,
-            "finding": is_finding(found.mean("distance"), controls, higher=found.modality.higher)}
+    return PointScore(**found.values, mean_distance=found.mean("distance"), targets=found.targets,
+                      recovered=found.recovered, recovered_below=found.modality.found, assignment=found.assignment,
+                      labels=truth.labels.tolist(), controls=controls,
+                      finding=is_finding(found.mean("distance"), controls, higher=found.modality.higher))
 
 
-def _published_controls(truth: Truth, candidates: Tensor) -> dict[str, Any]:
+def _published_controls(truth: Truth, candidates: Tensor) -> Controls:
     """A wrong release by the published score, and the mean image by it."""
-    drawn = [score_as_published(candidates, others, truth.mean).facts() for others in truth.unseen]
-    values = [facts["mean_ssim"] for facts in drawn]
-    flat = score_as_published(truth.mean_image[None], truth.x, truth.mean).facts()
-    return {"mean_image": flat["mean_ssim"], "mean_image_recovered": flat["recovered"], **wrong_releases(
-        values, [facts["recovered"] for facts in drawn])}
+    drawn = [score_as_published(candidates, others, truth.mean) for others in truth.unseen]
+    flat = score_as_published(truth.mean_image[None], truth.x, truth.mean)
+    return Controls(mean_image=flat.mean_ssim, mean_image_recovered=flat.recovered, **wrong_releases(
+        [score.mean_ssim for score in drawn], [score.recovered for score in drawn]))

@@ -84,9 +84,10 @@ def _short(value: object) -> str:
 
 def show(args: argparse.Namespace) -> int:
     run = find_run(args.run)
+    report = run.report()
     print(json.dumps({"id": run.id, "path": str(run.path), "config": run.config().model_dump(mode="json"),
                       "changes": [str(change) for change in run.changes()], "status": asdict(run.status()),
-                      "report": run.report()}, indent=2, ensure_ascii=False))
+                      "report": report and report.stored()}, indent=2, ensure_ascii=False))
     return 0
 
 

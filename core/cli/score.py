@@ -2,11 +2,11 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from core.assessment.finding import verdict, wrong_release
+from core.assessment.finding import judged, wrong_release
 from core.io.errors import InputError
-from core.io.files import finite, write_json
+from core.io.files import write_json
+from core.runs.reports.score import ImageScore, PublishedScore
 
 CENTRED_BELOW, CENTRED_SHARE = -0.05, 0.01  # mean-subtracted images have many pixels below 0, images in [0, 1] few
 
@@ -69,30 +69,30 @@ def run_score(args: argparse.Namespace) -> int:
               + ("mean-subtracted (--space centred)." if space == "centred" else "[0, 1] (--space unit)."))
     x = x + mean if space == "centred" else x
     scores = score_against(training_truth(problem, indices, mean, images=len(x)), x.clamp(0, 1), x)
-    scores |= {"space": space, "data_source": problem.data.source}
-    print(table(scores))
+    print(table(scores, problem.data.source))
     if args.out:
-        write_json(Path(args.out).expanduser(), finite(scores))
+        write_json(Path(args.out).expanduser(), {**scores.stored(), "space": space,
+                                                 "data_source": problem.data.source})
         print(args.out)
     return 0
 
 
-def table(scores: dict[str, Any]) -> str:
+def table(scores: ImageScore, data_source: str) -> str:
     """Both scores in a line each, with their denominators."""
-    published, total = scores["as_published"], scores["targets"]
-    above = f"SSIM > {scores['recovered_above']}"
+    published, total = scores.as_published, scores.targets
+    above = f"SSIM > {scores.recovered_above}"
     rows = [("", "mean SSIM", "mean image", "wrong release", above, "wrong release"),
             ("one to one, all targets", *_cells(scores, total)),
             ("as published, NCC nearest", *_cells(published, total))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([f"{scores['candidates']} images against {total} training digits ({scores['data_source']})",
-                      *lines, f"As published, {published['used']} of the images stand for all {total} targets.",
-                      *filter(None, [verdict(scores["mean_ssim"], scores["controls"])])])
+    return "\n".join([f"{scores.candidates} images against {total} training digits ({data_source})",
+                      *lines, f"As published, {published.used} of the images stand for all {total} targets.",
+                      *filter(None, [judged(scores)])])
 
 
-def _cells(scores: dict[str, Any], total: int) -> tuple[str, ...]:
-    controls = scores["controls"]
-    recovered = controls["wrong_release_recovered"]
-    return (f"{scores['mean_ssim']:.3f}", f"{controls['mean_image']:.3f}", wrong_release(controls),
-            f"{scores['recovered']} of {total}", "-" if recovered is None else f"{recovered:.1f}")
+def _cells(scores: ImageScore | PublishedScore, total: int) -> tuple[str, ...]:
+    controls = scores.controls
+    recovered = controls.wrong_release_recovered
+    return (f"{scores.mean_ssim:.3f}", f"{controls.mean_image:.3f}", wrong_release(controls),
+            f"{scores.recovered} of {total}", "-" if recovered is None else f"{recovered:.1f}")

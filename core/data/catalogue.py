@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from core.models.modality import POINT_SHAPE, Modality, of_shape
 
@@ -42,12 +41,12 @@ KINDS = {
 }
 
 
-def kind_of(facts: Mapping[str, Any]) -> Kind:
-    """The problem that a checkpoint's facts, a report or a dumped config name; odd / even where they name none."""
-    return KINDS.get(facts.get("problem") or DEFAULT, KINDS[DEFAULT])
+def kind_of(problem: str) -> Kind:
+    """The problem of that name; odd / even for none, as in reports from before there were others."""
+    return KINDS.get(problem or DEFAULT, KINDS[DEFAULT])
 
 
-def label_name(facts: Mapping[str, Any], label: int | None) -> str:
-    """What a label is called in the problem that `facts` name; its number beyond that problem's classes."""
-    classes = kind_of(facts).classes
+def label_name(problem: str, label: int | None) -> str:
+    """What a label is called in that problem; its number beyond the problem's classes."""
+    classes = kind_of(problem).classes
     return "" if label is None else classes[label] if 0 <= label < len(classes) else str(label)

@@ -1,13 +1,14 @@
 """What private data is: pictures of any size, points of the plane, …; its words, range and measures in one object.
 
 What searches, scores, draws and counts asks the modality instead of the shape of a tensor. Another kind of data is one
-more `Modality` here, and one table of likeness in `core.assessment.likeness`.
+more `Modality` here, one table of likeness in `core.assessment.likeness`, and one score with its measures in
+`core.runs.reports.score`.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.config.thresholds import NEAR, RECOVERED
 
@@ -58,18 +59,12 @@ IMAGES = Modality("images", "picture", (Measure("ssim", "SSIM", 0.0), Measure("p
 # A target without a point counts as far as the unit square is wide.
 POINTS = Modality("points", "point", (Measure("distance", "distance", math.sqrt(2), 3),), False, NEAR, 0.0, 1.0,
                   planar=True)
-MODALITIES = (IMAGES, POINTS)
 POINT_SHAPE = (1, 1, 2)  # of a point as a network's input: x, then y
 
 
 def of_shape(shape: Sequence[int]) -> Modality:
     """By the shape of one sample, [C, H, W]."""
     return POINTS if tuple(shape) == POINT_SHAPE else IMAGES
-
-
-def of_score(score: Mapping[str, Any]) -> Modality:
-    """By the measures that a stored score holds."""
-    return next((modality for modality in MODALITIES if modality.headline.name in score), IMAGES)
 
 
 def unknowns(shape: Sequence[int]) -> int:

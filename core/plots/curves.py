@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from core.runs.directory import MetricsRow
+
 MOST_NUMBERS = 1 << 21  # in one column, 16 MiB; beyond it every second row is kept, then every fourth, …
 RECENT = 20             # rows that are kept whole
 NOTICEABLE = 200        # a new part of the curves shorter than their 200th is narrower than a line is wide
-
-Row = dict[str, Any]
 
 
 class Column:
@@ -74,11 +74,11 @@ class Curves:
     def __init__(self) -> None:
         self.drawn_to, self._rows_drawn = math.inf, 0
         self.columns: dict[str, Column] = {}
-        self.recent: deque[Row] = deque(maxlen=RECENT)
+        self.recent: deque[MetricsRow] = deque(maxlen=RECENT)
         self.rows = 0
 
     @classmethod
-    def of(cls, rows: "Curves | Sequence[Row]") -> "Curves":
+    def of(cls, rows: "Curves | Sequence[MetricsRow]") -> "Curves":
         """`rows` themselves where they are curves already."""
         if isinstance(rows, Curves):
             return rows
@@ -87,7 +87,7 @@ class Curves:
         return made
 
     @property
-    def last(self) -> Row:
+    def last(self) -> MetricsRow:
         return self.recent[-1] if self.recent else {}
 
     def points(self, name: str, *, listed: bool = False) -> np.ndarray:
@@ -105,7 +105,7 @@ class Curves:
         elif self.rows and (self.rows - self._rows_drawn) * NOTICEABLE >= self.rows:
             self.drawn_to, self._rows_drawn = self.last["step"], self.rows
 
-    def extend(self, rows: Sequence[Row]) -> None:
+    def extend(self, rows: Sequence[MetricsRow]) -> None:
         alike: dict[tuple[str, ...], list[int]] = {}  # rows of the same names are turned into columns at once
         for index, row in enumerate(rows):
             alike.setdefault(tuple(row), []).append(index)

@@ -12,6 +12,9 @@ from core.plots.palette import colour
 from core.plots.titles import title
 from core.runs.directory import Run
 from core.runs.notes import listed_notes
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.score import ImageScore
+from core.runs.reports.training import FinetuneReport
 from core.runs.store import referred
 
 AXES = {  # column: (what the axis says, whether its values lie on a log scale)
@@ -27,20 +30,20 @@ FULL_RANK = "full"  # fine-tuning of the weights themselves
 
 def landscape_row(run: Run) -> dict[str, Any] | None:
     """One finished and scored attack; None for any other run."""
-    config, status, report = run.config(), run.status(), run.outcome()
-    score = (report or {}).get("score")
-    if config.kind != "attack" or status.state != "done" or not score or "ssim" not in score:
+    config, status, report = run.config(), run.status(), run.outcome(AttackReport)
+    score = report.score if report else None
+    if status.state != "done" or not isinstance(score, ImageScore):
         return None
-    victim, notes = referred(run, "finetune"), listed_notes(run)
-    seen = (victim.report() if victim else None) or {}
-    return {"id": run.id, "run": title(config, status), "method": report["method"], "threat": report["threat"],
-            "rank": seen.get("rank", "–" if not seen else FULL_RANK), "samples": score["targets"],
-            "steps": seen.get("steps"), "restarts": report.get("restarts"),
-            "residual": (report.get("residuals") or {}).get("residual"), "seconds": status.seconds,
-            "feature_cosine": seen.get("feature_cosine_min"), "weakest": min(seen["visibility"]) if seen.get(
-                "visibility") else None, "optimizer": seen.get("optimizer"),
-            "mean_ssim": score["mean_ssim"], "mean_psnr": score["mean_psnr"],
-            "recovered": sum(value > RECOVERED for value in score["ssim"]) / score["targets"],
+    made, notes = referred(run, "finetune"), listed_notes(run)
+    victim = made.report(FinetuneReport) if made else None
+    return {"id": run.id, "run": title(config, status), "method": report.method, "threat": report.threat,
+            "rank": (victim.rank or FULL_RANK) if victim else "–", "samples": score.targets,
+            "steps": victim and victim.steps, "restarts": report.restarts,
+            "residual": report.residual, "seconds": status.seconds,
+            "feature_cosine": victim and victim.feature_cosine_min,
+            "weakest": min(victim.visibility) if victim and victim.visibility else None,
+            "optimizer": victim and victim.optimizer, "mean_ssim": score.mean_ssim, "mean_psnr": score.mean_psnr,
+            "recovered": sum(value > RECOVERED for value in score.ssim) / score.targets,
             "tags": ", ".join(notes.tags), "note": notes.text, "created": status.created}
 
 

@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate, groupby
-from typing import Any
 
 import numpy as np
 
 from core.config.knob_change import Change
 from core.data.catalogue import label_name
 from core.io.wording import number
-from core.plots.curves import Curves, Row
+from core.plots.curves import Curves
 from core.plots.series import Bars, Mark, Panel, Series, by_item, by_layer, drawn, scalar, scalars
+from core.runs.directory import MetricsRow
+from core.runs.reports.training import FinetuneReport
 
 MOST_MARKED = 2  # knobs named at one line
 
 
-def pretrain_panels(rows: Curves | Sequence[Row]) -> list[Panel]:
+def pretrain_panels(rows: Curves | Sequence[MetricsRow]) -> list[Panel]:
     """Log-loss, training error, margin and stationarity over the epochs."""
     rows = Curves.of(rows)
     return [
@@ -44,7 +45,7 @@ def pretrain_panels(rows: Curves | Sequence[Row]) -> list[Panel]:
     ]
 
 
-def finetune_panels(rows: Curves | Sequence[Row]) -> list[Panel]:
+def finetune_panels(rows: Curves | Sequence[MetricsRow]) -> list[Panel]:
     """The loss, then what decides whether the samples can be read back: flips, features, coefficients, weights."""
     rows = Curves.of(rows)
     return [
@@ -69,14 +70,14 @@ def finetune_panels(rows: Curves | Sequence[Row]) -> list[Panel]:
     ]
 
 
-def flips_panel(rows: Curves | Sequence[Row]) -> Panel:
+def flips_panel(rows: Curves | Sequence[MetricsRow]) -> Panel:
     """Neuron flips of a fine-tuning."""
     return Panel("flips", "Neuron flips", "step", "flipped / all (share)", by_layer(rows, "flips"),
                  "Share of (sample, neuron) pairs whose ReLU switched since the base. Each flip is a piece of the "
                  "samples' gradients that the attacker predicts wrongly.")
 
 
-def cosine_panel(rows: Curves | Sequence[Row]) -> Panel:
+def cosine_panel(rows: Curves | Sequence[MetricsRow]) -> Panel:
     """Feature stability of a fine-tuning."""
     return Panel("feature_cosine", "Feature stability", "step", "cosine to step 0",
                  by_item(rows, "sample", "feature_cosine"),
@@ -84,15 +85,15 @@ def cosine_panel(rows: Curves | Sequence[Row]) -> Panel:
                  "(NTK) attack sees what training saw.", least=(0.999, 1.0))
 
 
-def visibility_bars(report: dict[str, Any] | None, *, pictures: list[bytes] | None = None) -> Bars | None:
+def visibility_bars(report: FinetuneReport | None, *, pictures: list[bytes] | None = None) -> Bars | None:
     """Visibility of each private sample against the rounding floor; None before the report exists."""
-    if not report or not report.get("visibility"):
+    if not report or not report.visibility:
         return None
-    values, floor = report["visibility"], report.get("rounding_floor")
-    verdicts = report.get("verdicts") or ["hidden" if floor and value < floor else "visible" for value in values]
+    values, floor = report.visibility, report.rounding_floor
+    verdicts = report.verdicts or ["hidden" if floor and value < floor else "visible" for value in values]
     names = []
-    for index, (label, verdict) in enumerate(zip(report.get("labels", values), verdicts, strict=True), 1):
-        named = label_name(report, label) if "labels" in report else ""
+    for index, (label, verdict) in enumerate(zip(report.labels or [None] * len(values), verdicts, strict=True), 1):
+        named = label_name(report.problem, label)
         parts = [str(index), named, verdict if verdict != "visible" else ""]
         names.append(" · ".join(part for part in parts if part))
     return Bars("visibility", "Visibility of each private sample", "coefficient / largest", names, values, verdicts,
@@ -101,7 +102,7 @@ def visibility_bars(report: dict[str, Any] | None, *, pictures: list[bytes] | No
                 "below the largest: out of reach for gradient-based attacks.", pictures)
 
 
-def attack_panels(rows: Curves | Sequence[Row], *, best: int | None = None) -> list[Panel]:
+def attack_panels(rows: Curves | Sequence[MetricsRow], *, best: int | None = None) -> list[Panel]:
     """Loss terms, residuals, coefficients, gates and restarts of an attack; the slack, where it solves programmes."""
     rows = Curves.of(rows)
     slack = scalar(rows, "mean slack", "mean_slack", log_y=True)
@@ -159,8 +160,8 @@ COMPARED = {  # the curves that are worth laying over one another, by kind
 }
 
 
-def compared_panels(kind: str, runs: dict[str, Curves | Sequence[Row]], *, by: str = "step", smoothing: float = 0.0,
-                    log_y: bool | None = None) -> list[Panel]:
+def compared_panels(kind: str, runs: dict[str, Curves | Sequence[MetricsRow]], *, by: str = "step",
+                    smoothing: float = 0.0, log_y: bool | None = None) -> list[Panel]:
     """The same metric of several runs in one chart; `runs` maps the name shown to its rows.
 
     `by` "step" or "seconds". `smoothing` in [0, 1) is the weight of what came before in a running mean; `log_y` None

@@ -6,12 +6,11 @@ Three charts: every trial across its knobs (parallel coordinates), the share of 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from core.runs.kinds import AttackConfig, SearchConfig
+from core.runs.reports.studies import Trial
 from core.studies.search.trials import best
 
-Row = dict[str, Any]
 SCORE, ORACLE_SCORE = "mean SSIM (truth)", "mean SSIM (oracle)"
 
 
@@ -57,24 +56,24 @@ def score_title(config: SearchConfig) -> str:
     return ORACLE_SCORE if config.objective == "ssim" else SCORE
 
 
-def parallel(config: SearchConfig, rows: Sequence[Row], labels: Mapping[str, str]) -> Parallel | None:
+def parallel(config: SearchConfig, rows: Sequence[Trial], labels: Mapping[str, str]) -> Parallel | None:
     """None before the second trial with a residual. A score axis is there where every such trial has one."""
-    rows = [row for row in rows if row["residual"]]
+    rows = [row for row in rows if row.residual]
     if len(rows) < 2:
         return None
-    found = [Axis(labels[name], [row["params"][name] for row in rows],
+    found = [Axis(labels[name], [row.params[name] for row in rows],
                   AttackConfig.model_fields[name].json_schema_extra["scale"] == "log")
-             for name in rows[0]["params"]]
-    residual = Axis("residual", [row["residual"] for row in rows], True)
-    scored = all(row["mean_ssim"] is not None for row in rows)
-    score = [Axis(score_title(config), [row["mean_ssim"] for row in rows], False)] if scored else []
+             for name in rows[0].params]
+    residual = Axis("residual", [row.residual for row in rows], True)
+    scored = all(row.mean_ssim is not None for row in rows)
+    score = [Axis(score_title(config), [row.mean_ssim for row in rows], False)] if scored else []
     oracle = config.objective == "ssim" and scored
     return Parallel([*found, residual, *score], score[0] if oracle else residual, not oracle)
 
 
-def importance(config: SearchConfig, rows: Sequence[Row], labels: Mapping[str, str]) -> Importance | None:
+def importance(config: SearchConfig, rows: Sequence[Trial], labels: Mapping[str, str]) -> Importance | None:
     """The latest that the search computed; None for too few trials."""
-    latest = next((row["importance"] for row in reversed(rows) if row["importance"]), None)
+    latest = next((row.importance for row in reversed(rows) if row.importance), None)
     if not latest:
         return None
     lead = "mean_ssim" if config.objective == "ssim" and "mean_ssim" in latest else next(iter(latest))
@@ -84,13 +83,12 @@ def importance(config: SearchConfig, rows: Sequence[Row], labels: Mapping[str, s
                       {names[target]: [shares[name] for name in order] for target, shares in latest.items()})
 
 
-def marks(config: SearchConfig, rows: Sequence[Row]) -> list[Mark]:
+def marks(config: SearchConfig, rows: Sequence[Trial]) -> list[Mark]:
     """Residual against score of every trial that has both; the best one last, on top of the others."""
     winner = best(rows, config.objective)
     found = []
     for row in rows:
-        if row["residual"] and row["mean_ssim"] is not None:
-            kind = "best" if winner and row["trial"] == winner["trial"] else "first" if row["trial"] == 1 else \
-                row["state"]
-            found.append(Mark(row["residual"], row["mean_ssim"], kind, f"trial {row['trial']}", row["attack"]))
+        if row.residual and row.mean_ssim is not None:
+            kind = "best" if winner and row.trial == winner.trial else "first" if row.trial == 1 else row.state
+            found.append(Mark(row.residual, row.mean_ssim, kind, f"trial {row.trial}", row.attack))
     return sorted(found, key=lambda mark: ("pruned", "failed", "done", "first", "best").index(mark.kind))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.plots.curves import Curves, Row
+from core.plots.curves import Curves
+from core.runs.directory import MetricsRow
 
 MOST_POINTS = 1_200        # of one trace; more than a chart has pixels
 MOST_PANEL_POINTS = 8_000  # of all traces of a chart together
@@ -95,7 +96,7 @@ def _peaks(values: np.ndarray, limit: int) -> np.ndarray:
     return np.unique(np.concatenate([[0, len(values) - 1], low[present], high[present]]))
 
 
-def scalar(rows: Curves | Sequence[Row], name: str, key: str, *, log_y: bool = False, limit: int = MOST_POINTS,
+def scalar(rows: Curves | Sequence[MetricsRow], name: str, key: str, *, log_y: bool = False, limit: int = MOST_POINTS,
            emphasis: bool = True) -> list[Series]:
     """The curve of one scalar metric, in a list; empty where no row has a value to draw.
 
@@ -115,13 +116,13 @@ def drawn(name: str, x: np.ndarray, y: np.ndarray, *, log_y: bool = False, limit
     return [Series(name, *downsample(x, y, limit), emphasis)]
 
 
-def scalars(rows: Curves | Sequence[Row], names: dict[str, str], *, log_y: bool = False) -> list[Series]:
+def scalars(rows: Curves | Sequence[MetricsRow], names: dict[str, str], *, log_y: bool = False) -> list[Series]:
     """Curves of several metrics: `names` maps metric to legend."""
     curves = Curves.of(rows)
     return [one for key, name in names.items() for one in scalar(curves, name, key, log_y=log_y)]
 
 
-def by_layer(rows: Curves | Sequence[Row], prefix: str, *, log_y: bool = False) -> list[Series]:
+def by_layer(rows: Curves | Sequence[MetricsRow], prefix: str, *, log_y: bool = False) -> list[Series]:
     """One curve a layer, from metrics named ``prefix.layers.i``."""
     curves = Curves.of(rows)
     keys = sorted(key for key in curves.columns if key.startswith(prefix + ".layers."))
@@ -129,7 +130,7 @@ def by_layer(rows: Curves | Sequence[Row], prefix: str, *, log_y: bool = False) 
     return scalars(curves, names, log_y=log_y)
 
 
-def by_item(rows: Curves | Sequence[Row], noun: str, key: str, *, log_y: bool = False, magnitude: bool = False,
+def by_item(rows: Curves | Sequence[MetricsRow], noun: str, key: str, *, log_y: bool = False, magnitude: bool = False,
             best: int | None = None) -> list[Series]:
     """One curve an entry of a list-valued metric: ``sample 1``, ``sample 2``, …
 

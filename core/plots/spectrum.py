@@ -1,7 +1,10 @@
 """Plot data of an update's spectrum: where the samples end and the noise begins."""
 
 from dataclasses import dataclass
-from typing import Any
+
+from core.runs.reports import stored
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.training import FinetuneReport
 
 LEAST_SHOWN = 12     # values, so that the noise behind the gap is seen
 BELOW_NOISE = 1e-3   # of the floor: smaller values stand there, since 1e-19 and 1e-30 are equally nothing
@@ -32,15 +35,13 @@ class Spectrum:
     help: str
 
 
-def spectrum_chart(report: dict[str, Any] | None) -> Spectrum | None:
+def spectrum_chart(report: AttackReport | FinetuneReport | None) -> Spectrum | None:
     """From a report's ``spectrum``; None where the method gives none."""
-    facts = (report or {}).get("spectrum")
-    if not facts:
-        return None
-    layers = [_layer(name, fact) for name, fact in sorted(facts.items()) if fact["values"] and fact["values"][0]]
+    found = sorted(report.spectrum.items()) if report else []
+    layers = [_layer(name, layer) for name, layer in found if layer.values and layer.values[0]]
     if not layers:
         return None
-    samples = report["samples"]
+    samples = report.samples or 0
     shown = max(LEAST_SHOWN, 3 * max(samples, *(layer.samples for layer in layers)))
     layers = [LayerSpectrum(layer.name, layer.values[:shown], layer.sizes[:shown], layer.noise, layer.samples,
                             layer.gap) for layer in layers]
@@ -50,9 +51,9 @@ def spectrum_chart(report: dict[str, Any] | None) -> Spectrum | None:
                     "the noise that the stored precision makes. The upright line stands behind the N of this run.")
 
 
-def _layer(name: str, fact: dict[str, Any]) -> LayerSpectrum:
-    values, samples = fact["values"], fact["samples"]
-    largest, noise = values[0], fact["noise"] / values[0]
+def _layer(name: str, read: stored.LayerSpectrum) -> LayerSpectrum:
+    values, samples = read.values, read.samples
+    largest, noise = values[0], read.noise / values[0]
     relative = [max(value / largest, noise * BELOW_NOISE) for value in values]
     after = max(relative[samples] if samples < len(relative) else 0.0, noise)
     gap = relative[samples - 1] / after if 0 < samples <= len(relative) and after > 0 else None

@@ -7,15 +7,14 @@ beside each arm, since it depends on the images: the same ones matched to sample
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from core.plots.experiments import SCORE, Dot, Row, scored
+from core.plots.experiments import SCORE, Dot, scored
 from core.plots.figures import style
 from core.plots.palette import ACCENT, QUIET, STRONG
-from core.studies.experiments.table import renamed
+from core.runs.reports.studies import ExperimentRow
 
 HEIGHT = 400
 SPREAD = 0.14  # of the distance between two arms: seeds stand beside one another
@@ -47,33 +46,34 @@ class ArmsChart:
         return not any(panel.dots for panel in self.panels)
 
 
-def arms_chart(rows: Sequence[Row], names: Sequence[str]) -> ArmsChart:
+def arms_chart(rows: Sequence[ExperimentRow], names: Sequence[str]) -> ArmsChart:
     """`names` are all arms of the preset, in its order; those without a score yet keep their place."""
-    rows = [renamed(row) for row in scored(rows) if row["arm"] in names]
-    targets = max((row["targets"] for row in rows), default=1)
+    rows = [row for row in scored(rows) if row.arm in names]
+    targets = max((row.targets for row in rows), default=1)
     panels = [_panel(rows, names, "mean_ssim", ("wrong_release_ssim", "mean_image_ssim"), SCORE, 1.0),
               _panel(rows, names, "recovered", ("wrong_release_recovered", ""), f"SSIM > 0.4, of {targets} targets",
                      targets)]
     return ArmsChart(list(names), panels)
 
 
-def arm_name(row: dict[str, Any]) -> str:
+def arm_name(row: ExperimentRow) -> str:
     """``ReLU, seed 0``"""
-    return f"{row['arm']}, seed {row['seed']}"
+    return f"{row.arm}, seed {row.seed}"
 
 
-def _panel(rows: Sequence[Row], names: Sequence[str], value: str, controls: tuple[str, str], title: str,
+def _panel(rows: Sequence[ExperimentRow], names: Sequence[str], value: str, controls: tuple[str, str], title: str,
            top: float) -> Panel:
-    seeds = sorted({row["seed"] for row in rows})
-    dots = [Dot(names.index(row["arm"]) + SPREAD * (seeds.index(row["seed"]) - (len(seeds) - 1) / 2) * 2
-                / max(len(seeds) - 1, 1), row[value], arm_name(row), row["attack"]) for row in rows]
-    columns = [[row for row in rows if row["arm"] == name] for name in names]
+    seeds = sorted({row.seed for row in rows})
+    dots = [Dot(names.index(row.arm) + SPREAD * (seeds.index(row.seed) - (len(seeds) - 1) / 2) * 2
+                / max(len(seeds) - 1, 1), getattr(row, value), arm_name(row), row.attack) for row in rows]
+    columns = [[row for row in rows if row.arm == name] for name in names]
     return Panel(title, dots, [_mean(column, value) for column in columns],
                  *([_mean(column, control) for column in columns] for control in controls), top)
 
 
-def _mean(rows: Sequence[Row], name: str) -> float | None:
-    present = [row[name] for row in rows if row.get(name) is not None]
+def _mean(rows: Sequence[ExperimentRow], name: str) -> float | None:
+    values = [getattr(row, name, None) for row in rows]
+    present = [value for value in values if value is not None]
     return fmean(present) if present else None
 
 

@@ -11,12 +11,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from core.assessment.failure_reasons import headline, reasons
+from core.assessment.failure_reasons import Reason, headline, reasons
 from core.io.errors import InputError
 from core.io.images import tiles
 from core.io.wording import duration, fixed
-from core.models.modality import of_score
-from core.plots.compare import changed_knobs, config_difference, in_order_of_truth, result_row, scored_images
+from core.plots.compare import changed_knobs, config_difference, in_order_of_truth, result_row
 from core.plots.figures import line_figure
 from core.plots.panels import COMPARED, PANELS, compared_panels, marked
 from core.plots.series import Panel
@@ -24,8 +23,10 @@ from core.plots.titles import title, unique_titles
 from core.reconstruction.calibration import EVENT
 from core.report.html import NOTHING, bullets, charts, code, document, folded, heading, paragraph, strip, table
 from core.runs.directory import Run
-from core.runs.kinds import AttackConfig
 from core.runs.repeat import repeat_command
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.stored import Report
+from core.runs.reports.training import FinetuneReport, PretrainReport
 from core.runs.store import origin, referred
 
 
@@ -71,43 +72,42 @@ def _stamp(runs: Sequence[Run]) -> str:
 
 def _body(run: Run) -> list[Markup]:
     """What came out: facts, pictures, reasons, limits."""
-    status, outcome = run.status(), run.outcome() or {}
-    facts = [f"{status.state}, {status.step:,} steps, {duration(status.seconds)}", outcome.get("status_message", ""),
-             outcome.get("samples_found_by", "")]
-    body = [paragraph(" · ".join(facts[:1])), paragraph(" ".join(fact for fact in facts[1:] if fact))]
+    status, outcome, attack = run.status(), run.outcome() or Report(), run.outcome(AttackReport)
+    said = [attack.status_message, attack.samples_found_by] if attack else []
+    body = [paragraph(f"{status.state}, {status.step:,} steps, {duration(status.seconds)}"),
+            paragraph(" ".join(sentence for sentence in said if sentence))]
     if status.message:
         body.append(paragraph(status.message))
-    body.append(_pictures(run, outcome))
-    if isinstance(run.config(), AttackConfig) and outcome:
-        body += [heading("Why it came out so", 3), paragraph(headline(outcome)), table([
+    body.append(_pictures(run, attack))
+    if attack:
+        body += [heading("Why it came out so", 3), paragraph(headline(attack)), table([
             {"reason": found.name, "verdict": found.verdict, "in this run": found.text, "evidence": found.evidence}
-            for found in _reasons(run, outcome)])]
-    if outcome.get("limits"):
-        body += [heading("Limits", 3), bullets(outcome["limits"])]
+            for found in _reasons(run, attack)])]
+    if outcome.limits:
+        body += [heading("Limits", 3), bullets(outcome.limits)]
     return body
 
 
-def _reasons(run: Run, outcome: dict[str, Any]) -> list[Any]:
+def _reasons(run: Run, attack: AttackReport) -> list[Reason]:
     victim, base = referred(run, "finetune"), origin(run)
-    return reasons(run.config(), outcome, victim=victim and victim.outcome(), base=base and base.outcome())
+    return reasons(run.config(), attack, victim=victim and victim.outcome(FinetuneReport),
+                   base=base and base.outcome(PretrainReport))
 
 
-def _pictures(run: Run, outcome: dict[str, Any]) -> Markup:
+def _pictures(run: Run, attack: AttackReport | None) -> Markup:
     truth, found = _tiles(run, "truth.png"), _tiles(run, "reconstruction.png")
     if not truth and not found:
         return NOTHING
-    scores = scored_images(outcome)
-    ordered = in_order_of_truth(found, outcome)
-    sure = in_order_of_truth(outcome.get("confidence") or [], outcome)
+    words = attack.score.words() if attack and attack.score else []
+    ordered = in_order_of_truth(found, attack)
+    sure = in_order_of_truth(attack.confidence, attack) if attack else []
     columns = []
     for index in range(max(len(truth), len(ordered))):
         shown = [(truth[index], f"truth {index + 1}")] if index < len(truth) else []
         shown += [(ordered[index], f"reconstruction {index + 1}")] if index < len(ordered) else []
-        score = scores[index] if index < len(scores) else {}
-        headline = of_score(score).headline
-        words = [f"{headline.title} {fixed(score[headline.name])}"] if score else []
-        words += [f"confidence {fixed(sure[index])}"] if index < len(sure) and sure[index] is not None else []
-        columns.append((shown, ", ".join(words)))
+        said = words[index:index + 1]
+        said += [f"confidence {fixed(sure[index])}"] if index < len(sure) and sure[index] is not None else []
+        columns.append((shown, ", ".join(said)))
     legend = "Truth above reconstruction; the attack never saw the truth." if truth and found else ""
     legend += f" Confidence is the probability that {EVENT}." if sure else ""
     return paragraph(legend, quiet=True) + strip(columns)

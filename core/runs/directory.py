@@ -40,12 +40,15 @@ from core.config.knob_change import Change
 from core.io.errors import InputError
 from core.io.files import write_json
 from core.runs.kinds import parse_config
+from core.runs.reports.read import MODELS, Kind, Row, as_rows, read_report
+from core.runs.reports.stored import Report
 from core.runs.status import Status, parse_status, process_alive
 
 LOCK_SECONDS = 2.0    # others hold a run's lock for moments only, unless they execute it
 MOST_KEPT = 20_000       # parsed files in memory, a few kB each
 _READ_TRIES = 5
 Parsed = TypeVar("Parsed")
+MetricsRow = dict[str, Any]  # one line of metrics.jsonl; which columns it has depends on the kind of run
 
 
 class Run:
@@ -97,7 +100,7 @@ class Run:
     def write_status(self, status: Status) -> None:
         write_json(self.file("status.json"), asdict(status))
 
-    def metrics(self, offset: int = 0, *, most: int = -1) -> tuple[list[dict[str, Any]], int]:
+    def metrics(self, offset: int = 0, *, most: int = -1) -> tuple[list[MetricsRow], int]:
         """Rows from byte `offset` on, of about `most` bytes (-1: all), and the offset for the next call. A
         half-written last line waits.
 
@@ -115,6 +118,10 @@ class Run:
             content = file.read(most) + (file.readline() if most > 0 else b"")
         whole = content[: content.rfind(b"\n") + 1]
         return [row for line in whole.splitlines() if (row := _row(line)) is not None], offset + len(whole)
+
+    def table(self, model: type[Row]) -> list[Row]:
+        """The rows of metrics.jsonl, of a run whose rows are a table: an experiment or a search."""
+        return as_rows(model, self.metrics()[0], self.file("metrics.jsonl"))
 
     def live_changes(self) -> list[Change]:
         """Knobs that people changed while the run went on, in order of step."""
@@ -135,12 +142,22 @@ class Run:
         """(step, picture) of every snapshot, in order of step."""
         return sorted((int(path.stem), path) for path in self.file("snapshots").glob("*.png"))
 
-    def report(self) -> dict[str, Any] | None:
-        return self._json("report.json", required=False)
+    def report(self, model: type[Kind] = Report) -> Kind | None:
+        """report.json as the model of the run's kind; None where there is none, and where the kind is not that of
+        `model`. Raises `InputError` where it is damaged."""
+        own, path = MODELS[self.config().kind], self.file("report.json")
+        if not issubclass(own, model):
+            return None
+        try:
+            return read_report(own, self._read(path), path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (UnicodeDecodeError, OSError) as error:
+            raise InputError(f"run: {path} cannot be read ({error}); restore the file or delete the run.") from error
 
-    def outcome(self) -> dict[str, Any] | None:
+    def outcome(self, model: type[Kind] = Report) -> Kind | None:
         """The report, unless the run is active again: what a stopped attempt left is not the outcome."""
-        return None if self.status().active else self.report()
+        return None if self.status().active else self.report(model)
 
     def environment(self) -> dict[str, Any] | None:
         return self._json("environment.json", required=False)
@@ -245,7 +262,7 @@ def _read_status(run: Run) -> Status:
     return parse_status(run._json("status.json", required=True), run.file("status.json"))
 
 
-def _row(line: bytes) -> dict[str, Any] | None:
+def _row(line: bytes) -> MetricsRow | None:
     try:
         return loads(line)
     except ValueError:

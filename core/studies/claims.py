@@ -12,6 +12,7 @@ from typing import Any
 from core.config.experiment import ExperimentConfig
 from core.config.thresholds import RECOVERED, STABLE_COSINE
 from core.io.wording import fixed, number, percent
+from core.runs.reports.studies import ExperimentRow
 from core.studies.experiments.grid import count_runs, expand
 from core.studies.experiments.presets import OWN, PRESETS
 
@@ -19,7 +20,6 @@ HOLDS, FAILS, MIXED = "holds", "does not hold", "mixed"
 NOTICEABLE = 0.03  # of mean SSIM: smaller differences are noise between seeds
 VANISHED = 1e-12   # of a loss coefficient: far below float32's rounding beside any coefficient that counts
 
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Claim:
     source: str
     preset: str
     falsified: str
-    judge: Callable[[Sequence[Row]], Judgement | None]
+    judge: Callable[[Sequence[ExperimentRow]], Judgement | None]
 
     @property
     def needs_base(self) -> bool:
@@ -55,21 +55,20 @@ class Claim:
         return count_runs(expand(ExperimentConfig(**self.config("any"))))[1]
 
 
-def _features(rows: Sequence[Row]) -> Judgement | None:
-    first = [row for row in _done(rows) if row["steps"] == 1 and row["feature_cosine"] is not None]
+def _features(rows: Sequence[ExperimentRow]) -> Judgement | None:
+    first = [row for row in _done(rows) if row.steps == 1 and row.feature_cosine is not None]
     if not first:
         return None
-    least = min(row["feature_cosine"] for row in first)
+    least = min(row.feature_cosine for row in first)
     return Judgement(HOLDS if least > STABLE_COSINE else FAILS,
                      f"Lowest mean feature cosine after one step: {fixed(least, 4)}, over {len(first)} fine-tunings.")
 
 
-def _init(rows: Sequence[Row]) -> Judgement | None:
+def _init(rows: Sequence[ExperimentRow]) -> Judgement | None:
     """Tiny init against a pretrained base, at both learning rates: on which side of the line their features stay."""
     means = {}
     for arm in PRESETS["ntk-init"].arms:
-        values = [row["feature_cosine"] for row in _done(rows)
-                  if row["arm"] == arm.name and row["feature_cosine"] is not None]
+        values = [row.feature_cosine for row in _done(rows) if row.arm == arm.name and row.feature_cosine is not None]
         if not values:
             return None
         means[arm.name] = fmean(values)
@@ -78,15 +77,15 @@ def _init(rows: Sequence[Row]) -> Judgement | None:
                      + ", ".join(f"{fixed(value, 3)} {name}" for name, value in means.items()) + ".")
 
 
-def _overlap(rows: Sequence[Row]) -> Judgement | None:
+def _overlap(rows: Sequence[ExperimentRow]) -> Judgement | None:
     """Whether the coefficients of trained samples vanish, and whether the samples stay hidden."""
-    new, own = ([row for row in _done(rows) if row["arm"] == arm.name and row["largest_coefficient"] is not None]
+    new, own = ([row for row in _done(rows) if row.arm == arm.name and row.largest_coefficient is not None]
                 for arm in PRESETS["ntk-overlap"].arms)
     if not new or not own:
         return None
-    tiny = max(row["largest_coefficient"] for row in own) < VANISHED
-    hidden = fmean(row["mean_ssim"] for row in own) < RECOVERED
-    sizes, scores = ([fmean(row[name] for row in group) for group in (own, new)]
+    tiny = max(row.largest_coefficient for row in own) < VANISHED
+    hidden = fmean(row.mean_ssim for row in own) < RECOVERED
+    sizes, scores = ([fmean(getattr(row, name) for row in group) for group in (own, new)]
                      for name in ("largest_coefficient", "mean_ssim"))
     return Judgement(HOLDS if tiny and hidden else MIXED if tiny or hidden else FAILS,
                      f"Largest coefficient, mean over the seeds: {number(sizes[0], 2)} of training samples, "
@@ -94,20 +93,20 @@ def _overlap(rows: Sequence[Row]) -> Judgement | None:
                      f"{fixed(scores[1])}.")
 
 
-def _falls_with(axis: str, *, sign: int) -> Callable[[Sequence[Row]], Judgement | None]:
+def _falls_with(axis: str, *, sign: int) -> Callable[[Sequence[ExperimentRow]], Judgement | None]:
     """Mean SSIM at the smallest value of `axis` against the largest; `sign` +1: the claim is that it rises.
 
     LoRA and full fine-tuning are judged apart: where a rank limits what comes back, nothing else may show.
     """
-    def judge(rows: Sequence[Row]) -> Judgement | None:
+    def judge(rows: Sequence[ExperimentRow]) -> Judgement | None:
         verdicts, texts = [], []
         for adaptation, name in (("full", "full fine-tuning"), ("lora", "LoRA")):
-            usable = [row for row in _done(rows) if row["adaptation"] == adaptation and row[axis] is not None
-                      and row["coefficients"] != "known"]
-            values = sorted({row[axis] for row in usable})
+            usable = [row for row in _done(rows) if row.adaptation == adaptation and getattr(row, axis) is not None
+                      and row.coefficients != "known"]
+            values = sorted({getattr(row, axis) for row in usable})
             if len(values) < 2:
                 continue
-            low, high = (fmean(row["mean_ssim"] for row in usable if row[axis] == value)
+            low, high = (fmean(row.mean_ssim for row in usable if getattr(row, axis) == value)
                          for value in (values[0], values[-1]))
             change = sign * (high - low)
             verdicts.append(HOLDS if change > NOTICEABLE else FAILS if change < -NOTICEABLE else MIXED)
@@ -119,21 +118,21 @@ def _falls_with(axis: str, *, sign: int) -> Callable[[Sequence[Row]], Judgement 
     return judge
 
 
-def _comes_back(rows: Sequence[Row]) -> Judgement | None:
-    usable = [row for row in _done(rows) if row["adaptation"] == "lora"]
+def _comes_back(rows: Sequence[ExperimentRow]) -> Judgement | None:
+    usable = [row for row in _done(rows) if row.adaptation == "lora"]
     if not usable:
         return None
-    by_rank = {rank: fmean(row["mean_ssim"] for row in usable if row["rank"] == rank)
-               for rank in sorted({row["rank"] for row in usable})}
+    by_rank = {rank: fmean(row.mean_ssim for row in usable if row.rank == rank)
+               for rank in sorted({row.rank for row in usable})}
     best = max(by_rank, key=by_rank.get)
     return Judgement(HOLDS if by_rank[best] > RECOVERED else FAILS, "Mean SSIM of the private samples: " + ", ".join(
         f"{fixed(value)} at rank {rank}" for rank, value in by_rank.items()) + ".")
 
 
-def _better(one: str, other: str) -> Callable[[Sequence[Row]], Judgement | None]:
+def _better(one: str, other: str) -> Callable[[Sequence[ExperimentRow]], Judgement | None]:
     """Whether arm `one` beats arm `other`, seed by seed."""
-    def judge(rows: Sequence[Row]) -> Judgement | None:
-        scores = {name: {row["seed"]: row["mean_ssim"] for row in _done(rows) if row["arm"] == name}
+    def judge(rows: Sequence[ExperimentRow]) -> Judgement | None:
+        scores = {name: {row.seed: row.mean_ssim for row in _done(rows) if row.arm == name}
                   for name in (one, other)}
         seeds = sorted(scores[one].keys() & scores[other].keys())
         if not seeds:
@@ -149,13 +148,13 @@ def _better(one: str, other: str) -> Callable[[Sequence[Row]], Judgement | None]
     return judge
 
 
-def _count(rows: Sequence[Row]) -> Judgement | None:
+def _count(rows: Sequence[ExperimentRow]) -> Judgement | None:
     """Whether a wrong N costs anything but what it must: half as many candidates show half of the targets at most."""
-    right, many, few = ([row for row in _done(rows) if row["arm"] == name] for name in ("1×", "told 1.5 N", "told N/2"))
+    right, many, few = ([row for row in _done(rows) if row.arm == name] for name in ("1×", "told 1.5 N", "told N/2"))
     if not right or not many or not few:
         return None
-    scores = [fmean(row["mean_ssim"] for row in group) for group in (right, many)]
-    shares = [fmean(row["recovered"] / (row["targets"] * part) for row in group)
+    scores = [fmean(row.mean_ssim for row in group) for group in (right, many)]
+    shares = [fmean(row.recovered / (row.targets * part) for row in group)
               for group, part in ((right, 1.0), (few, 0.5))]
     cost = [scores[0] - scores[1] > NOTICEABLE, shares[0] - shares[1] > NOTICEABLE]
     return Judgement(HOLDS if all(cost) else MIXED if any(cost) else FAILS,
@@ -164,21 +163,20 @@ def _count(rows: Sequence[Row]) -> Judgement | None:
                      f"right number, {percent(shares[1])} with half of it.")
 
 
-def _stationarity(rows: Sequence[Row]) -> Judgement | None:
+def _stationarity(rows: Sequence[ExperimentRow]) -> Judgement | None:
     """The base nearest to a KKT point against the farthest one, with the residuals that this rests on."""
     far, *_, near = (arm.name for arm in PRESETS["kkt-stationarity"].arms)
     judged, left = _better(near, far)(rows), {}
     for name in (near, far):
-        left[name] = [row["base_residual"] for row in _done(rows) if row["arm"] == name
-                      and row.get("base_residual") is not None]
+        left[name] = [row.base_residual for row in _done(rows) if row.arm == name and row.base_residual is not None]
     if judged is None or not all(left.values()):
         return None
     return Judgement(judged.verdict, judged.text + " KKT residual of the bases: "
                      + ", ".join(f"{fixed(fmean(values))} with {name}" for name, values in left.items()) + ".")
 
 
-def _done(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows if row["state"] == "done" and row["mean_ssim"] is not None]
+def _done(rows: Sequence[ExperimentRow]) -> list[ExperimentRow]:
+    return [row for row in rows if row.state == "done" and row.mean_ssim is not None]
 
 
 CLAIMS = (

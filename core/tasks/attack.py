@@ -1,11 +1,10 @@
 """From an attack's config to its files: observation, method, report; then, apart from it, the score."""
 
 import time
-from typing import Any
 
 from core.diagnostics.plane import landscape
 from core.io.errors import InputError
-from core.io.files import finite, write_atomic, write_json, write_tensors
+from core.io.files import write_atomic, write_json, write_tensors
 from core.io.images import grid_png
 from core.models.modality import of_shape
 from core.reconstruction import auto
@@ -14,6 +13,8 @@ from core.reconstruction.result import AttackResult
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
 from core.runs.recorder import Recorder
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.score import ImageScore, PointScore
 from core.tasks.inputs import load_victim, observe_files, resolve_base, victim_run
 from core.tasks.nearest_images import base_images, write_nearest
 from core.tasks.scoring import score, score_training
@@ -43,18 +44,11 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     if victim:
         source = victim_run(run, config.finetune)
         base = base_images(resolve_base(source, source.config().base), recorder)
-        scored["nearest"] = write_nearest(run, outcome.x, {"private samples": victim.x, "base's training set": base})
-    write_json(run.file("report.json"), finite({**_report(observation, outcome), "score": scored,
-                                                "changes": [change.model_dump() for change in run.changes()],
-                                                "seconds": run.status().seconds}))
+        scored = scored.model_copy(update={"nearest": write_nearest(
+            run, outcome.x, {"private samples": victim.x, "base's training set": base})})
+    write_json(run.file("report.json"), _report(run, observation, outcome, scored).stored())
     recorder.summary(residual=outcome.residuals["residual"], samples=len(outcome.x), method=outcome.method,
-                     threat=observation.threat.level, **_headline(scored))
-
-
-def _headline(scored: dict[str, Any] | None) -> dict[str, float | bool]:
-    """The one number of a score that cards show, of pictures or of points, and whether it is a finding."""
-    return {name: scored[name] for name in ("mean_ssim", "mean_distance", "finding")
-            if scored and scored.get(name) is not None}
+                     threat=observation.threat.level, **(scored.card if scored else {}))
 
 
 def _check_nothing_given(config: AttackConfig) -> None:
@@ -72,11 +66,13 @@ def _write(run: Run, outcome: AttackResult) -> None:
         write_atomic(run.file(name), picture)
 
 
-def _report(observation: Observation, outcome: AttackResult) -> dict[str, Any]:
-    return {
-        "method": outcome.method, "method_reason": outcome.reason,
-        "status": outcome.status.name.lower(), "status_message": outcome.status.value,
-        "threat": observation.threat.level, "samples": len(outcome.x), "samples_found_by": outcome.samples_found_by,
-        "labels": outcome.labels.tolist(), "labels_found_by": outcome.labels_found_by,
-        "coefficients": outcome.coefficients.tolist(), **outcome.facts, "residuals": outcome.residuals,
-        "confidence": outcome.confidence, "confidence_is": f"the probability that {EVENT}", "limits": outcome.limits}
+def _report(run: Run, observation: Observation, outcome: AttackResult, scored: ImageScore | PointScore | None,
+            ) -> AttackReport:
+    return AttackReport(
+        method=outcome.method, method_reason=outcome.reason,
+        status=outcome.status.name.lower(), status_message=outcome.status.value,
+        threat=observation.threat.level, samples=len(outcome.x), samples_found_by=outcome.samples_found_by,
+        labels=outcome.labels.tolist(), labels_found_by=outcome.labels_found_by,
+        coefficients=outcome.coefficients.tolist(), **outcome.facts, residuals=outcome.residuals,
+        confidence=outcome.confidence, confidence_is=f"the probability that {EVENT}", limits=outcome.limits,
+        score=scored, changes=run.changes(), seconds=run.status().seconds)

@@ -20,12 +20,15 @@ from core.config.experiment import ExperimentConfig
 from core.config.finetune import FinetuneConfig
 from core.execution.worker import supervise
 from core.io.errors import InputError
-from core.io.files import finite, write_atomic, write_json
+from core.io.files import write_atomic, write_json
 from core.io.wording import counted
 from core.reconstruction.registry import named
 from core.runs.directory import Run
 from core.runs.kinds import parse_config
 from core.runs.recorder import Recorder
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.studies import ExperimentReport, ExperimentRow
+from core.runs.reports.training import FinetuneReport, PretrainReport
 from core.runs.store import RunStore
 from core.studies.experiments.grid import count_runs, expand, grid_values, label, preset_of, victim_label
 from core.studies.experiments.point import Point
@@ -61,15 +64,15 @@ def execute(run: Run, config: ExperimentConfig, recorder: Recorder) -> None:
         if row is None:
             recorder.log(f"Stopped after {number - 1} of {len(points)} points; Resume continues from here.")
             return
-        recorder.record(number, **row)
+        recorder.record(number, **row.stored())
         recorder.save_checkpoint({}, {"step": number})  # rows up to here outlive a resume
         recorder.progress(number, len(points))
-        recorder.summary(**_counts(run.metrics()[0]))
-    rows = run.metrics()[0]
+        recorder.summary(**_counts(run.table(ExperimentRow)))
+    rows = run.table(ExperimentRow)
     write_atomic(run.file("table.csv"), to_csv(rows).encode())
-    write_json(run.file("report.json"), finite(_report(config, base, rows)))
-    if all(row["state"] == "failed" for row in rows):
-        raise InputError(f"preset: every point failed. The first said: {rows[0]['reason']}")
+    write_json(run.file("report.json"), _report(config, base, rows).stored())
+    if all(row.state == "failed" for row in rows):
+        raise InputError(f"preset: every point failed. The first said: {rows[0].reason}")
 
 
 def adapted_width(base: Checkpoint) -> float:
@@ -88,7 +91,7 @@ def _digits(config: ExperimentConfig, base: Checkpoint) -> int:
     return digits
 
 
-def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base: str) -> dict[str, Any] | None:
+def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base: str) -> ExperimentRow | None:
     """The row of a point; None where somebody asked to stop before it was finished."""
     kept: dict[str, Any] = {}
     try:
@@ -99,7 +102,7 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
             if not _bring_to_end(own, recorder):
                 return None
             _check(own, "pretraining")
-            kept |= {"base": own.report()}
+            kept |= {"base": own.report(PretrainReport)}
             base = own.id
         if not point.finetune:
             return _attack_base(run, recorder, point, number, base, kept)
@@ -108,7 +111,7 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
         kept |= {"finetune": victim.id}
         if not _bring_to_end(victim, recorder):
             return None
-        kept |= {"victim": victim.report(), "finetune_seconds": victim.status().seconds}
+        kept |= {"victim": victim.report(FinetuneReport), "finetune_seconds": victim.status().seconds}
         _check(victim, "fine-tuning")
         found = _child(run, f"attack-{_stem(run)}-{number:03d}",
                        {**point.attack, "finetune": victim.id, "name": label(point.varied)})
@@ -117,7 +120,7 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
             return None
         kept |= {"attack_seconds": found.status().seconds}
         _check(found, "attack")
-        kept |= {"found": found.report()}
+        kept |= {"found": found.report(AttackReport)}
     except InputError as error:
         recorder.log(f"{label(point.varied)} failed: {error}")
         return point_row(point.varied, **kept, reason=str(error))
@@ -125,7 +128,7 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
 
 
 def _attack_base(run: Run, recorder: Recorder, point: Point, number: int, base: str,
-                 kept: dict[str, Any]) -> dict[str, Any] | None:
+                 kept: dict[str, Any]) -> ExperimentRow | None:
     """The row of an attack on a base alone. What is known of it goes into `kept`, also where it fails."""
     found = _child(run, f"attack-{_stem(run)}-{number:03d}",
                    {**point.attack, "checkpoint": str(base_file(run, base)), "name": label(point.varied)})
@@ -134,7 +137,7 @@ def _attack_base(run: Run, recorder: Recorder, point: Point, number: int, base: 
         return None
     kept |= {"attack_seconds": found.status().seconds}
     _check(found, "attack")
-    return point_row(point.varied, **kept, found=found.report())
+    return point_row(point.varied, **kept, found=found.report(AttackReport))
 
 
 def _stem(run: Run) -> str:
@@ -199,13 +202,13 @@ def _check(child: Run, noun: str) -> None:
         raise InputError(f"{noun} {status.state}: {status.message or 'it did not say why; see its log.'}")
 
 
-def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    scores = [row["mean_ssim"] for row in rows if row.get("mean_ssim") is not None]
-    return {"points": len(rows), "failed": sum(row["state"] == "failed" for row in rows),
+def _counts(rows: list[ExperimentRow]) -> dict[str, float | None]:
+    scores = [row.mean_ssim for row in rows if row.mean_ssim is not None]
+    return {"points": len(rows), "failed": sum(row.state == "failed" for row in rows),
             "best_ssim": max(scores, default=None)}
 
 
-def _report(config: ExperimentConfig, base: Checkpoint | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _report(config: ExperimentConfig, base: Checkpoint | None, rows: list[ExperimentRow]) -> ExperimentReport:
     preset, counts = preset_of(config), _counts(rows)
     of = "private samples of a point" if preset.finetunes else "training digits of the base"
     limits = [f"Scores are means over all {of}, matched one to one; each attack was chosen by its own residual."]
@@ -222,18 +225,17 @@ def _report(config: ExperimentConfig, base: Checkpoint | None, rows: list[dict[s
     if named(preset.method).explains_weights and trained:
         limits.append(f"The KKT identity speaks of every sample that formed the weights: the {trained} digits of the "
                       "base's own training as well, which the attack cannot tell from the private ones.")
-    losses = [row["loss_after"] for row in rows if row.get("loss_after") is not None]
+    losses = [row.loss_after for row in rows if row.loss_after is not None]
     far = sum(loss > STATIONARY_LOSS for loss in losses)
     if named(preset.method).explains_weights and far:
         limits.append(f"{far} of {counted(len(losses), 'fine-tuning')} ended far from stationarity (loss above "
                       f"{STATIONARY_LOSS:g}); more steps or a higher learning rate bring them closer.")
-    if any(row.get("coefficients") == "known" for row in rows):
+    if any(row.coefficients == "known" for row in rows):
         limits.append("Known coefficients are an oracle: a ceiling to compare with, no attack claim.")
     if config.rates == "matched" and not preset.arms:
         limits.append("LoRA's learning rate is matched to full fine-tuning at the first step; later steps differ, "
                       "since A and B then move together.")
-    return {"preset": config.preset, "size": config.size, "title": preset.title, "x": preset.x,
-            "method": preset.method, "base": config.base, "base_fingerprint": base and base.fingerprint,
-            "grid": {**grid_values(config), **({"arms": [arm.name for arm in preset.arms]} if preset.arms else
-                                               {"full": config.full})}, "points": counts["points"],
-            "failed": counts["failed"], "best_ssim": counts["best_ssim"], "table": rows, "limits": limits}
+    more = {"arms": [arm.name for arm in preset.arms]} if preset.arms else {"full": config.full}
+    return ExperimentReport(preset=config.preset, size=config.size, title=preset.title, x=preset.x,
+                            method=preset.method, base=config.base, base_fingerprint=base and base.fingerprint,
+                            grid=grid_values(config) | more, **counts, table=rows, limits=limits)

@@ -13,10 +13,11 @@ from core.data.problems import Problem, problem_of
 from core.diagnostics.spectra import spectra
 from core.diagnostics.visibility import Visibility, is_visible, judge, pool_coefficients, relative_change
 from core.io.errors import InputError
-from core.io.files import finite, write_atomic, write_json, write_tensors
+from core.io.files import write_atomic, write_json, write_tensors
 from core.io.images import grid_png
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
+from core.runs.reports.training import FinetuneReport, KinkDistance
 from core.tasks.inputs import fully_connected, resolve_base
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta
@@ -62,10 +63,7 @@ def execute(run: Run, config: FinetuneConfig, recorder: Recorder) -> None:
         "x": x.float(), "labels": labels, "indices": indices, "coefficients": outcome.kappa,
         "visibility": torch.tensor(seen.values, dtype=torch.float64),
         **{f"flipped.{name}": pairs.to(torch.uint8) for name, pairs in outcome.flipped.items()}})
-    write_json(run.file("report.json"), finite({
-        **_report(config, checkpoint, labels, indices, outcome, seen),
-        "spectrum": _spectra(run, checkpoint, full=full), "problem": problem.name, "data_source": problem.data.source,
-        "limits": _limits(config, checkpoint, outcome, seen)}))
+    write_json(run.file("report.json"), _report(run, config, checkpoint, problem, indices, outcome, seen).stored())
     released = {"adaptation": "full"} if full else {"rank": config.rank}
     recorder.summary(samples=len(indices), **released, steps=config.steps, loss=outcome.after.loss,
                      visible=len(indices) - seen.verdicts.count("hidden"))
@@ -109,29 +107,30 @@ def _problem(checkpoint: Checkpoint, fallback_source: str) -> Problem:
     return problem
 
 
-def _report(config: FinetuneConfig, checkpoint: Checkpoint, labels: Tensor, indices: Tensor, outcome: Finetuning,
-            seen: Visibility) -> dict[str, Any]:
+def _report(run: Run, config: FinetuneConfig, checkpoint: Checkpoint, problem: Problem, indices: Tensor,
+            outcome: Finetuning, seen: Visibility) -> FinetuneReport:
     after = outcome.after
     lora = {"rank": config.rank, "alpha": config.lora_alpha, "scaling": config.lora_alpha / config.rank}
-    return {
-        "base": config.base, "base_fingerprint": checkpoint.fingerprint,
-        "samples": len(indices), "labels": labels.tolist(), "indices": indices.tolist(),
-        "adaptation": config.adaptation, **(lora if config.adaptation == "lora" else {}),
-        "layers": sorted(set(config.layers)), "optimizer": config.optimizer, "learning_rate": config.learning_rate,
-        "steps": config.steps, "adapter_dtype": config.adapter_dtype,
-        "loss_before": outcome.before.loss, "loss_after": after.loss,
-        "visibility": seen.values, "verdicts": seen.verdicts, "largest_coefficient": seen.largest,
-        "rounding_floor": seen.floor,
-        "coefficients": outcome.kappa.tolist(), "coefficient_drift": after.coefficient_drift,
-        "flips": after.flips, "feature_cosine": after.feature_cosine,
-        "feature_cosine_mean": sum(after.feature_cosine) / len(after.feature_cosine),
-        "feature_cosine_min": min(after.feature_cosine), "weight_change": after.weight_change,
-        "kink_distance": {name: {"median": item.median, "smallest": item.smallest}
-                          for name, item in after.kink_distance.items()},
-        "seconds": outcome.seconds}
+    return FinetuneReport(
+        base=config.base, base_fingerprint=checkpoint.fingerprint,
+        samples=len(indices), labels=problem.labels[indices].tolist(), indices=indices.tolist(),
+        adaptation=config.adaptation, **(lora if config.adaptation == "lora" else {}),
+        layers=sorted(set(config.layers)), optimizer=config.optimizer, learning_rate=config.learning_rate,
+        steps=config.steps, adapter_dtype=config.adapter_dtype,
+        loss_before=outcome.before.loss, loss_after=after.loss,
+        visibility=seen.values, verdicts=seen.verdicts, largest_coefficient=seen.largest,
+        rounding_floor=seen.floor,
+        coefficients=outcome.kappa.tolist(), coefficient_drift=after.coefficient_drift,
+        flips=after.flips, feature_cosine=after.feature_cosine,
+        feature_cosine_mean=sum(after.feature_cosine) / len(after.feature_cosine),
+        feature_cosine_min=min(after.feature_cosine), weight_change=after.weight_change,
+        kink_distance={name: KinkDistance(median=item.median, smallest=item.smallest)
+                       for name, item in after.kink_distance.items()},
+        seconds=outcome.seconds, spectrum=_spectra(run, checkpoint, full=config.adaptation == "full"),
+        problem=problem.name, data_source=problem.data.source, limits=_limits(config, checkpoint, outcome, seen))
 
 
-def _spectra(run: Run, checkpoint: Checkpoint, *, full: bool) -> dict[str, Any]:
+def _spectra(run: Run, checkpoint: Checkpoint, *, full: bool) -> dict[str, dict[str, Any]]:
     """Of the files as they are released: rounding included. {} where nothing of the update is left in them."""
     try:
         if full:

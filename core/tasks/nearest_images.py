@@ -1,7 +1,5 @@
 """The training image nearest to each reconstruction, for the reader's eyes, after the score."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -13,11 +11,12 @@ from core.io.files import write_atomic
 from core.io.images import grid_png
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
+from core.runs.reports.score import Nearest
 
 MOST_IMAGES = 1000  # reconstructions: each is compared with every training image
 
 
-def write_nearest(run: Run, x: Tensor, sets: dict[str, Tensor]) -> list[dict[str, Any]]:
+def write_nearest(run: Run, x: Tensor, sets: dict[str, Tensor]) -> list[Nearest]:
     """``nearest.png``, one picture for each of `x` [M, C, H, W] in order, and for each the set that it is from, its
     place there and its SSIM. `sets` are training images by name, each [P, C, H, W]; [] where there is nothing to
     compare."""
@@ -28,7 +27,7 @@ def write_nearest(run: Run, x: Tensor, sets: dict[str, Tensor]) -> list[dict[str
     places, values = nearest(x.cpu().float(), pool)
     write_atomic(run.file("nearest.png"), grid_png(pool[places]))
     names = [(name, index) for name, images in sets.items() for index in range(len(images))]
-    return [{"set": names[place][0], "index": names[place][1], "ssim": value}
+    return [Nearest(set=names[place][0], index=names[place][1], ssim=value)
             for place, value in zip(places, values, strict=True)]
 
 

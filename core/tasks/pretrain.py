@@ -17,6 +17,7 @@ from core.models.conv import ConvNet, Network
 from core.models.mlp import MLP, init_small_first_layer
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
+from core.runs.reports.training import PretrainReport
 from core.training.pretrain import pretrain
 
 ENDINGS = {
@@ -60,15 +61,16 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
         write_json(run.file("plane.json"), finite({
             **landscape(network, margin=measured.margin * measured.norm ** len(network.layers)), "x": images.tolist(),
             "labels": labels.tolist(), "multipliers": pull}))
-    write_json(run.file("report.json"), finite({
-        **numbers, "epochs": outcome.epochs, "margin": measured.margin, "median_margin": measured.median_margin,
-        "norm": measured.norm, "decay_residual": outcome.decay.residual,
-        "implied_weight_decay": outcome.decay.weight_decay, "layer_residuals": measured.layer_residuals,
-        "alignments": measured.alignments,
-        "support_samples": len(measured.active), "holdout_accuracy": holdout_accuracy,
-        "holdout_samples": len(held_out), "samples": len(indices), "problem": problem.name, "data_source": data.source,
-        "data_description": data.description, "reached_target": outcome.status in ("reached_target", "flat"),
-        "ending": ENDINGS[outcome.status], "seconds": round(earlier + time.monotonic() - began, 3)}))
+    report = PretrainReport(
+        **numbers, epochs=outcome.epochs, margin=measured.margin, median_margin=measured.median_margin,
+        norm=measured.norm, decay_residual=outcome.decay.residual,
+        implied_weight_decay=outcome.decay.weight_decay, layer_residuals=measured.layer_residuals,
+        alignments=measured.alignments,
+        support_samples=len(measured.active), holdout_accuracy=holdout_accuracy,
+        holdout_samples=len(held_out), samples=len(indices), problem=problem.name, data_source=data.source,
+        data_description=data.description, reached_target=outcome.status in ("reached_target", "flat"),
+        ending=ENDINGS[outcome.status], seconds=round(earlier + time.monotonic() - began, 3))
+    write_json(run.file("report.json"), report.stored())
     recorder.summary(**numbers, samples=len(indices), holdout_accuracy=holdout_accuracy)
 
 

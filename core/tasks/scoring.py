@@ -1,7 +1,5 @@
 """The score of an attack on a run of ours: the only thing that is told the truth, after the attack has chosen."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -21,18 +19,22 @@ from core.reconstruction.result import AttackResult
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
 from core.runs.recorder import Recorder
+from core.runs.reports.score import Controls, ImageScore, PointScore
+from core.runs.reports.training import FinetuneReport
 from core.tasks.inputs import resolve_base, victim_run
 from core.tasks.nearest_images import write_nearest
 from core.threat.observe import Victim
 
+SELECTED_BY = "the attack's own residual"
 
-def score(run: Run, outcome: AttackResult, victim: Victim, config: AttackConfig, recorder: Recorder) -> dict[str, Any]:
+
+def score(run: Run, outcome: AttackResult, victim: Victim, config: AttackConfig, recorder: Recorder) -> ImageScore:
     """All private samples, matched once, beside what a score has to beat (`core.assessment.controls`).
 
-    Lists run over the targets. ``gate_mismatch`` is the share of a target's neurons whose gate at the base is another
-    one for its reconstruction, ``pattern_mismatch`` the share of wrong gates among those that the attack read off the
-    update itself. Which neurons these are goes to ``truth_patterns.safetensors``: ``truth.layers.l`` and
-    ``found.layers.l`` [N, n] uint8, 255 where a target has no reconstruction.
+    ``gate_mismatch`` is the share of a target's neurons whose gate at the base is another one for its reconstruction,
+    ``pattern_mismatch`` the share of wrong gates among those that the attack read off the update itself. Which
+    neurons these are goes to ``truth_patterns.safetensors``: ``truth.layers.l`` and ``found.layers.l`` [N, n] uint8,
+    255 where a target has no reconstruction.
     """
     found = match(outcome.x.cpu(), victim.x.float())
     pairs = matched_gates(victim.network, victim.x, outcome.x, found.assignment)
@@ -41,29 +43,28 @@ def score(run: Run, outcome: AttackResult, victim: Victim, config: AttackConfig,
                                                                                      strict=True)})
     read = {name: in_order(outcome.tensors[f"patterns.{name}"].to(torch.uint8), found.assignment)
             for name in pairs if f"patterns.{name}" in outcome.tensors}
-    return {**found.values, **{f"mean_{name}": found.mean(name) for name in found.values}, "targets": found.targets,
-            "recovered": found.recovered, "assignment": found.assignment, "labels": victim.labels.tolist(),
-            "coefficients": victim.coefficients.tolist(), "problem": victim.problem,
-            "gate_mismatch": {name: mismatch(*pair) for name, pair in pairs.items()},
-            **({"pattern_mismatch": {name: mismatch(pairs[name][0], rows) for name, rows in read.items()}}
-               if read else {}),
-            **_controls(run, outcome, victim, config, recorder, found.mean("ssim")),
-            "selected_by": "the attack's own residual"}
+    patterns = {"pattern_mismatch": {name: mismatch(pairs[name][0], rows) for name, rows in read.items()}}
+    return ImageScore(
+        **found.values, **{f"mean_{name}": found.mean(name) for name in found.values}, targets=found.targets,
+        recovered=found.recovered, assignment=found.assignment, labels=victim.labels.tolist(),
+        coefficients=victim.coefficients.tolist(), problem=victim.problem,
+        gate_mismatch={name: mismatch(*pair) for name, pair in pairs.items()}, **(patterns if read else {}),
+        **_controls(run, outcome, victim, config, recorder, found.mean("ssim")), selected_by=SELECTED_BY)
 
 
 def _controls(run: Run, outcome: AttackResult, victim: Victim, config: AttackConfig, recorder: Recorder,
-              mean_ssim: float) -> dict[str, Any]:
+              mean_ssim: float) -> dict[str, Controls | bool | None]:
     """``controls`` and ``finding``; none where the public data that they need are out of reach."""
     source = victim_run(run, config.finetune)
-    checkpoint = resolve_base(source, source.config().base)
+    checkpoint, tuned = resolve_base(source, source.config().base), source.report(FinetuneReport) or FinetuneReport()
     try:
-        problem = problem_of(checkpoint.facts, source=source.report().get("data_source", "auto"))
+        problem = problem_of(checkpoint.facts, source=tuned.data_source or "auto")
     except InputError as error:
         recorder.log(f"Not compared with the mean image and wrong releases: {error}")
         return {}
     if tuple(problem.data.images.shape[1:]) != tuple(victim.x.shape[1:]):
         return {}
-    pool = _alike(problem, checkpoint, source.config(), torch.tensor(source.report().get("indices", [])))
+    pool = _alike(problem, checkpoint, source.config(), torch.tensor(tuned.indices))
     controls = measure_controls(
         outcome.x.cpu(), victim.x, mean_image=public_mean(problem, base=checkpoint.network.input_mean, pool=pool),
         others=other_sets(problem, victim.labels, pool=pool, images=len(outcome.x)))
@@ -80,7 +81,8 @@ def _alike(problem: Problem, checkpoint: Checkpoint, config: FinetuneConfig, pri
     return pool[seen] if seen.any() else pool
 
 
-def score_training(run: Run, outcome: AttackResult, config: AttackConfig, recorder: Recorder) -> dict[str, Any] | None:
+def score_training(run: Run, outcome: AttackResult, config: AttackConfig, recorder: Recorder,
+                   ) -> ImageScore | PointScore | None:
     """Images out of trained weights alone against all training samples of that base, beside its controls.
 
     A base of this laboratory names its training samples; of any other file, and where the data are out of reach,
@@ -101,9 +103,9 @@ def score_training(run: Run, outcome: AttackResult, config: AttackConfig, record
     candidates = outcome.tensors["x"][int(outcome.tensors["best"])]  # all, as the search left them
     if problem.kind.modality.planar:
         write_tensors(run.file("truth.safetensors"), {"x": truth.x, "labels": truth.labels})
-        values = score_points(truth, outcome.x.cpu())
+        scored, near = score_points(truth, outcome.x.cpu()), {}
     else:
-        values = score_against(truth, outcome.x.cpu(), candidates)
-        values["nearest"] = write_nearest(run, outcome.x, {"base's training set": truth.x})
-    return {**values, "problem": problem.name, "of": f"training {problem.kind.noun}s",
-            "selected_by": "the attack's own residual"}
+        scored = score_against(truth, outcome.x.cpu(), candidates)
+        near = {"nearest": write_nearest(run, outcome.x, {"base's training set": truth.x})}
+    return scored.model_copy(update={**near, "problem": problem.name, "of": f"training {problem.kind.noun}s",
+                                     "selected_by": SELECTED_BY})

@@ -6,16 +6,18 @@ be pruned at the very step at which it falls behind, and a repeat prunes at the 
 """
 
 from dataclasses import replace
-from typing import Any
 
 from optuna.trial import Trial
 
 from core.io.errors import InputError
 from core.io.files import finite, write_json
 from core.reconstruction.registry import foreign, named
-from core.runs.directory import Run
+from core.runs.directory import MetricsRow, Run
 from core.runs.kinds import SearchConfig, parse_config
 from core.runs.recorder import Recorder, describe_failure
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.score import ImageScore
+from core.runs.reports.studies import Trial as TrialRow
 from core.runs.store import RunStore
 from core.studies.search.report import report
 from core.studies.search.space import axes, start_values, trial_values
@@ -31,16 +33,16 @@ class Judge:
 
     def __init__(self, study: Study, trial: Trial, config: SearchConfig) -> None:
         self._study, self._trial, self._every = study, trial, report_every(config)
-        self.reported: list[list[float]] = []  # [step, smallest residual so far]
+        self.reported: list[tuple[int, float]] = []  # [step, smallest residual so far]
         self.pruned_at: int | None = None
 
-    def see(self, row: dict[str, Any]) -> bool:
+    def see(self, row: MetricsRow) -> bool:
         """Take in a row of the trial's metrics; whether it is pruned."""
         if row["step"] % self._every == 0 and self._study.prunes and self.pruned_at is None:
             now = [value for value in finite(row["restart_losses"]) if value is not None]
             best = min([value for _, value in self.reported[-1:]] + now, default=None)
             if best is not None:
-                self.reported.append([row["step"], best])
+                self.reported.append((row["step"], best))
                 self._trial.report(best, row["step"])
                 self.pruned_at = row["step"] if self._trial.should_prune() else None
         return self.pruned_at is not None
@@ -57,7 +59,7 @@ class TrialRecorder(Recorder):
         super().record(step, **values)
         self.judge({"step": step, **values})
 
-    def judge(self, row: dict[str, Any]) -> None:
+    def judge(self, row: MetricsRow) -> None:
         if self._judge.see(row):
             self.ask_to_stop(f"Pruned at step {self._judge.pruned_at:,}: its residual was above the median of the "
                              "earlier trials.")
@@ -72,7 +74,7 @@ def execute(run: Run, config: SearchConfig, recorder: Recorder) -> None:
     if idle := [name for name in config.knobs if name in foreign(config.method)]:
         raise InputError(f"knobs: {idle[0]} does not count for {config.method}; leave it out.")
     start = start_values(config, empty=named(config.method).empty)
-    rows = run.metrics()[0]
+    rows = run.table(TrialRow)
     study = Study(config, axes(config, start), start, rows)
     recorder.log(f"{config.trials} trials of {config.method}, judged by {JUDGES[config.objective]}; {len(rows)} done "
                  "before.")
@@ -84,16 +86,16 @@ def execute(run: Run, config: SearchConfig, recorder: Recorder) -> None:
             recorder.log(f"Stopped after {number - 1} of {config.trials} trials; Resume continues from here.")
             return
         study.tell(trial, row)
-        recorder.record(number, **row, importance=study.importance())
+        recorder.record(number, **row.stored(), importance=study.importance())
         recorder.save_checkpoint({}, {"step": number})  # rows up to here outlive a resume
         recorder.progress(number, config.trials)
-        rows = run.metrics()[0]
+        rows = run.table(TrialRow)
         recorder.summary(**summary(config, rows))
-    write_json(run.file("report.json"), finite(report(config, rows)))
+    write_json(run.file("report.json"), report(config, rows).stored())
 
 
 def _trial(run: Run, config: SearchConfig, recorder: Recorder, study: Study, trial: Trial,
-           number: int) -> dict[str, Any] | None:
+           number: int) -> TrialRow | None:
     """The row of a trial; None where somebody asked to stop before it was finished."""
     child, judge, reason = _child(run, config, trial.params, number), Judge(study, trial, config), ""
     recorder.summary(current=child.id)
@@ -141,16 +143,16 @@ def _child(run: Run, config: SearchConfig, params: dict[str, float], number: int
 
 
 def _row(config: SearchConfig, child: Run, params: dict[str, float], number: int, judge: Judge,
-         reason: str) -> dict[str, Any]:
-    status, found = child.status(), child.report() or {}
-    residual, score = found.get("residuals", {}).get("residual"), found.get("score") or {}
+         reason: str) -> TrialRow:
+    status, found = child.status(), child.report(AttackReport) or AttackReport(status_message="It has no residual.")
+    residual, score = found.residual, found.score if isinstance(found.score, ImageScore) else ImageScore()
     state = "pruned" if judge.pruned_at is not None else "done" if status.state == "done" else "failed"
     if state == "done" and residual is None:
-        state, reason = "failed", found.get("status_message", "It has no residual.")
-    if config.objective == "ssim" and state == "done" and score.get("mean_ssim") is None:
+        state, reason = "failed", found.status_message
+    if config.objective == "ssim" and state == "done" and score.mean_ssim is None:
         raise InputError("objective: ssim needs a truth to judge by, and there is none for this victim; choose "
                          "residual, or attack a base or a fine-tuning of this laboratory.")
-    return {"trial": number, "attack": child.id, "state": state, "params": params, "residual": residual,
-            "mean_ssim": score.get("mean_ssim"), "targets": score.get("targets"), "pruned_at": judge.pruned_at,
-            "reported": judge.reported, "seconds": status.seconds,
-            "reason": reason or (status.message or "It was stopped by hand." if state == "failed" else "")}
+    return TrialRow(trial=number, attack=child.id, state=state, params=params, residual=residual,
+                    mean_ssim=score.mean_ssim, targets=score.targets or None, pruned_at=judge.pruned_at,
+                    reported=judge.reported, seconds=status.seconds,
+                    reason=reason or (status.message or "It was stopped by hand." if state == "failed" else ""))

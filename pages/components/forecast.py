@@ -12,6 +12,7 @@ from core.reconstruction.registry import METHODS, foreign
 from core.reconstruction.registry import title as method_title
 from core.runs.directory import Run
 from core.runs.kinds import parse_config
+from core.runs.reports.training import FinetuneReport
 from core.runs.store import RunStore
 from core.studies.forecast.expected import Expected
 from core.studies.forecast.forecast import CLAIMS, NO_RESULT, Forecast, forecast
@@ -55,7 +56,7 @@ def choose_attack(defaults: dict[str, Any], stamp: str) -> Choice:
     return Choice({**victim.fixed, **values}, victim.hidden | foreign(method), victim.promoted)
 
 
-def finished_forecast(run: Run, config: FinetuneConfig, report: dict[str, Any] | None) -> None:
+def finished_forecast(run: Run, config: FinetuneConfig, report: FinetuneReport | None) -> None:
     """After a fine-tuning: who can be seen is known now."""
     if report:
         _box(finished(config, report, base_widths(run.path.parent, config.base)), "Forecast of an attack",
@@ -67,7 +68,7 @@ def _victim_setting(victim: Choice) -> Setting | None:
         return made_elsewhere(*(victim.fixed[name] for name in ("checkpoint", "adapter", "tuned")))
     try:
         run = RunStore().get(victim.fixed["finetune"])
-        config, report = run.config(), run.outcome()
+        config, report = run.config(), run.outcome(FinetuneReport)
         return finished(config, report, base_widths(RunStore().root, config.base)) if report else None
     except InputError:
         return None

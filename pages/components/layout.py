@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from core.runs.reports.stored import Report
 from pages.components.glossary import term
 
 ICON = Path(__file__).parents[2] / "assets" / "icon.svg"
@@ -147,13 +148,12 @@ def chips(facts: dict[str, str]) -> None:
         st.html(f'<div class="ai-chips">{items}</div>')
 
 
-def limits(title: str, report: dict[str, Any] | None) -> None:
+def limits(title: str, report: Report | None) -> None:
     """What an engine's report says about its own limits, in its own words."""
-    lines = (report or {}).get("limits") or []
-    if lines:
+    if report and report.limits:
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"**{title}**")
-            bullets(lines)
+            bullets(report.limits)
 
 
 def verdict_table(columns: Sequence[str], rows: Iterable[tuple[str, str, Sequence[str]]]) -> None:

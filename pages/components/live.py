@@ -14,6 +14,7 @@ from core.plots.titles import title
 from core.reconstruction import registry
 from core.runs.directory import Run
 from core.runs.repeat import repeat_command
+from core.runs.reports.attack import AttackReport
 from core.runs.status import Status
 from core.runs.store import RunStore, referred
 from pages.components import actions
@@ -143,10 +144,11 @@ def _like(run: Run, config: RunConfig) -> None:
 def _attack_facts(run: Run, config: RunConfig) -> dict[str, str]:
     if config.kind != "attack":
         return {}
-    report = run.outcome() or {}
-    return {"threat": report.get("threat", config.threat if config.finetune else ""),
-            "method": registry.title(report.get("method", "")),
-            "N": number(report["samples"]) if report else "", "ended": str(report.get("status", "")).replace("_", " ")}
+    report = run.outcome(AttackReport)
+    if report is None:
+        return {"threat": config.threat if config.finetune else ""}
+    return {"threat": report.threat, "method": registry.title(report.method), "N": number(report.samples),
+            "ended": report.status.replace("_", " ")}
 
 
 def _link_name(run: Run, config: RunConfig, field: str) -> str:

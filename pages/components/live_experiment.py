@@ -11,10 +11,11 @@ from core.plots.experiment_figures import reasons_figure, scores_figure
 from core.plots.experiments import point_name, reason_charts, score_chart, scored
 from core.plots.variants import HELP, arm_name, arms_chart, arms_figure
 from core.runs.directory import Run
+from core.runs.reports.studies import ExperimentRow
 from core.runs.status import Status
 from core.runs.store import RunStore
 from core.studies.experiments.presets import PRESETS
-from core.studies.experiments.table import renamed, to_csv
+from core.studies.experiments.table import to_csv
 from pages.components.layout import limits, open_run
 from pages.components.plot import plot
 from pages.components.reading import table_rows
@@ -43,9 +44,9 @@ LINKS = {"attack": "attack", "finetune": "fine-tuning", "pretrain": "pretraining
 
 def experiment_view(run: Run, config: ExperimentConfig, status: Status) -> None:
     """Numbers, what runs now, the two plots, limits, table."""
-    rows, preset = [renamed(row) for row in table_rows(run)], PRESETS[config.preset]
-    scores = [row["mean_ssim"] for row in scored(rows)]
-    failed = sum(row["state"] == "failed" for row in rows)
+    rows, preset = table_rows(run, ExperimentRow), PRESETS[config.preset]
+    scores = [row.mean_ssim for row in scored(rows)]
+    failed = sum(row.state == "failed" for row in rows)
     with st.container(horizontal=True):
         st.metric("Points", f"{len(rows)} of {status.total}" if status.total else number(len(rows)), border=True,
                   help="Attacks that have ended, of all that the grid holds.")
@@ -84,7 +85,7 @@ def _now(run: Run, status: Status) -> None:
             open_run(config.kind, child.id, label="Watch")
 
 
-def _arms(run: Run, rows: list[dict[str, Any]], names: list[str]) -> None:
+def _arms(run: Run, rows: list[ExperimentRow], names: list[str]) -> None:
     chart = arms_chart(rows, names)
     st.markdown("**What comes back**", help=HELP)
     clicked = plot(arms_figure(chart, revision=run.id), key=f"{run.id}-arms", selectable=True,
@@ -95,7 +96,7 @@ def _arms(run: Run, rows: list[dict[str, Any]], names: list[str]) -> None:
         _selected(rows, clicked)
 
 
-def _plots(run: Run, rows: list[dict[str, Any]], x: str) -> None:
+def _plots(run: Run, rows: list[ExperimentRow], x: str) -> None:
     chart, clouds = score_chart(rows, x), reason_charts(rows)
     st.markdown(f"**{chart.title}**", help=chart.help)
     main = plot(scores_figure(chart, revision=run.id), key=f"{run.id}-scores", selectable=True,
@@ -110,30 +111,30 @@ def _plots(run: Run, rows: list[dict[str, Any]], x: str) -> None:
         _selected(rows, main + reasons)
 
 
-def _selected(rows: list[dict[str, Any]], points: list[Any]) -> None:
+def _selected(rows: list[ExperimentRow], points: list[Any]) -> None:
     """Links to the runs of the points that were clicked."""
     asked = [point[0] for point in points]
-    for row in (row for row in rows if row["attack"] in asked):
+    for row in (row for row in rows if row.attack in asked):
         with st.container(horizontal=True, vertical_alignment="center", border=True):
-            name = arm_name(row) if row.get("arm") else point_name(row)
-            st.markdown(f"**{plain(name)}** · mean SSIM {fixed(row['mean_ssim'])}", width="content")
-            open_run("attack", row["attack"], label="Open the attack")
-            if row["finetune"]:
-                open_run("finetune", row["finetune"], label="Open the fine-tuning")
-            if row.get("pretrain"):
-                open_run("pretrain", row["pretrain"], label="Open the base")
+            name = arm_name(row) if row.arm else point_name(row)
+            st.markdown(f"**{plain(name)}** · mean SSIM {fixed(row.mean_ssim)}", width="content")
+            open_run("attack", row.attack, label="Open the attack")
+            if row.finetune:
+                open_run("finetune", row.finetune, label="Open the fine-tuning")
+            if row.pretrain:
+                open_run("pretrain", row.pretrain, label="Open the base")
 
 
-def _table(run: Run, rows: list[dict[str, Any]]) -> None:
+def _table(run: Run, rows: list[ExperimentRow]) -> None:
     with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         st.markdown("**Table**", width="content")
         st.download_button("Download CSV", to_csv(rows), file_name=f"{run.id}.csv", mime="text/csv",
                            icon=":material/download:", key=f"csv-{run.id}", on_click="ignore")
-    shown = [name for name in COLUMNS if any(row.get(name) not in (None, "") for row in rows)]
+    shown = [name for name in COLUMNS if any(getattr(row, name) not in (None, "") for row in rows)]
     # An address from the root: the page itself may stand under /experiments.
-    table = {name: [f"/{kind}?run={row[kind]}" if row.get(kind) else None for row in rows]
-             for kind, name in LINKS.items() if any(row.get(kind) for row in rows)}
-    table |= {COLUMNS[name][0]: [row.get(name) for row in rows] for name in shown}
+    table = {name: [f"/{kind}?run={getattr(row, kind)}" if getattr(row, kind) else None for row in rows]
+             for kind, name in LINKS.items() if any(getattr(row, kind) for row in rows)}
+    table |= {COLUMNS[name][0]: [getattr(row, name) for row in rows] for name in shown}
     numbers = {COLUMNS[name][0]: st.column_config.NumberColumn(format=COLUMNS[name][1]) for name in shown
                if COLUMNS[name][1]}
     links = {name: st.column_config.LinkColumn(display_text="open", width="small") for name in LINKS.values()

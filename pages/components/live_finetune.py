@@ -7,6 +7,7 @@ from core.io.wording import fixed, number, percent
 from core.plots.figures import MOST_PICTURED
 from core.plots.panels import finetune_panels, visibility_bars
 from core.runs.directory import Run
+from core.runs.reports.training import FinetuneReport
 from core.runs.status import Status
 from pages.components.anatomy import flipped_anatomy
 from pages.components.charts import chart, grid
@@ -18,14 +19,14 @@ from pages.components.reading import curves, pictures
 
 def finetune_view(run: Run, config: RunConfig, status: Status) -> None:
     """Visibility first: it decides what any attack can do."""
-    drawn, report = curves(run), run.outcome()
+    drawn, report = curves(run), run.outcome(FinetuneReport)
     last = drawn.last
     flips = [value for key, value in last.items() if key.startswith("flips.") and value is not None]
     with st.container(horizontal=True):
         st.metric("Loss", number(last.get("loss")), border=True,
                   help="Mean cross-entropy over the private samples at the last step.")
         if report and status.summary.get("visible") is not None:
-            st.metric("Above the floor", f"{status.summary['visible']} of {len(report['visibility'])}", border=True,
+            st.metric("Above the floor", f"{status.summary['visible']} of {len(report.visibility)}", border=True,
                       help="Samples whose coefficient is above the rounding floor of what is released.")
         st.metric("Largest flip share", percent(max(flips, default=None)), border=True,
                   help="Share of (sample, neuron) pairs that switched, in the layer with the most.")

@@ -3,15 +3,14 @@
 import base64
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 import streamlit as st
 
 from core.io.images import difference
 from core.io.wording import fixed
-from core.models.modality import of_score
 from core.plots.compare import in_order_of_truth, scored_images
 from core.runs.directory import Run
+from core.runs.reports.attack import AttackReport
 from pages.components.reading import pictures
 
 MANY = 40           # figures
@@ -86,7 +85,7 @@ def pairs(truth: Sequence[bytes], found: Sequence[bytes | None], *, size: int | 
     st.html(_row(figures, found_name))
 
 
-def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None, sort: str = "",
+def final_pairs(run: Run, report: AttackReport, *, size: int | None = None, sort: str = "",
                 differences: bool = False, neighbours: bool = False) -> bool:
     """A finished attack's targets above what was found of each, with the scores; says whether there is a truth.
 
@@ -94,14 +93,13 @@ def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None, so
     `neighbours` the training image that is nearest to each reconstruction.
     """
     truth = pictures(run.file("truth.png"))
-    confidence = in_order_of_truth(report.get("confidence") or [], report)
-    captions = []
+    confidence = in_order_of_truth(report.confidence, report)
+    captions, words = [], report.score.words() if report.score else []
     for index, score in enumerate(scored_images(report)):
         sure = confidence[index] if index < len(confidence) else None
         belief = [f"confidence {fixed(sure)}"] if sure is not None else []
         decibels = [f"{fixed(score['psnr'], 1)} dB"] if "psnr" in score else []
-        headline = of_score(score).headline
-        captions.append((f"{headline.title} {fixed(score[headline.name])}", " · ".join([*decibels, *belief])))
+        captions.append((words[index], " · ".join([*decibels, *belief])))
     found = in_order_of_truth(pictures(run.file("reconstruction.png")), report)
     captions = captions or [(f"confidence {fixed(sure)}", "") for sure in confidence]
     scores = scored_images(report)
@@ -122,11 +120,11 @@ def final_pairs(run: Run, report: dict[str, Any], *, size: int | None = None, so
     return bool(truth)
 
 
-def _neighbours(run: Run, report: dict[str, Any]) -> tuple[list[bytes | None], list[str]]:
+def _neighbours(run: Run, report: AttackReport) -> tuple[list[bytes | None], list[str]]:
     """By target, the picture nearest to its reconstruction and where that is from; empty where none was looked for."""
-    facts = (report.get("score") or {}).get("nearest") or []
+    near = report.score.nearest if report.score else []
     images = pictures(run.file("nearest.png"))
-    if not facts or not images:
+    if not near or not images:
         return [], []
-    words = [f"nearest: {fact['set']}, SSIM {fixed(fact['ssim'])}" for fact in facts]
+    words = [f"nearest: {one.set}, SSIM {fixed(one.ssim)}" for one in near]
     return in_order_of_truth(images, report), [one or "" for one in in_order_of_truth(words, report)]

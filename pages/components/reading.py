@@ -9,10 +9,14 @@ import streamlit as st
 
 from core.data.catalogue import DEFAULT, KINDS
 from core.io.images import PICTURED, row_names, thumbnail, tiles
-from core.plots.curves import Curves, Row
+from core.plots.curves import Curves
 from core.plots.panels import PANELS
 from core.plots.patterns import read_rows
 from core.runs.directory import Run
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.read import Row, as_rows
+from core.runs.reports.stored import Stored
+from core.runs.reports.training import FinetuneReport, PretrainReport
 from core.runs.store import RunStore, referred
 
 MOST_FOLLOWED = 32  # runs whose numbers the server keeps
@@ -25,17 +29,17 @@ class _Followed:
 
     def __init__(self, version: tuple[int, int]) -> None:
         self.version, self.offset = version, 0
-        self.curves, self.rows = Curves(), []
+        self.curves, self.rows = Curves(), []  # of a table: rows are models
         self.mutex = threading.Lock()
 
-    def update(self, run: Run, *, tabled: bool) -> None:
+    def update(self, run: Run, tabled: type[Stored] | None) -> None:
         while True:
             rows, offset = run.metrics(self.offset, most=CHUNK)
             if offset < self.offset:  # cut while we looked: these rows begin at the start of the file
                 self.curves, self.rows = Curves(), []
             self.offset = offset
             if tabled:
-                self.rows.extend(rows)
+                self.rows.extend(as_rows(tabled, rows, run.file("metrics.jsonl")))
             else:
                 self.curves.extend(rows)
             if not rows:
@@ -47,8 +51,8 @@ def _followed() -> tuple[OrderedDict[str, _Followed], threading.Lock]:
     return OrderedDict(), threading.Lock()
 
 
-def _follow(run: Run, *, tabled: bool) -> _Followed | None:
-    """Only what was appended since the last call is read and parsed.
+def _follow(run: Run, tabled: type[Stored] | None = None) -> _Followed | None:
+    """Only what was appended since the last call is read and parsed; as rows of the model `tabled`, else as curves.
 
     A resumed run cuts its file back to the checkpoint: another attempt, or another inode, starts afresh.
     """
@@ -58,7 +62,7 @@ def _follow(run: Run, *, tabled: bool) -> _Followed | None:
         return None
     kept, mutex = _followed()
     with mutex:
-        key = f"{run.path} {tabled}"
+        key = f"{run.path} {tabled and tabled.__name__}"
         entry = kept.get(key)
         if entry is None or entry.version != version:
             entry = kept[key] = _Followed(version)
@@ -66,13 +70,13 @@ def _follow(run: Run, *, tabled: bool) -> _Followed | None:
         while len(kept) > MOST_FOLLOWED:
             kept.popitem(last=False)
     with entry.mutex:
-        entry.update(run, tabled=tabled)
+        entry.update(run, tabled)
     return entry
 
 
 def curves(run: Run) -> Curves:
     """The numbers so far of a run that is drawn as curves."""
-    entry = _follow(run, tabled=False)
+    entry = _follow(run)
     if entry is None:
         return Curves()
     entry.curves.draw(all_of_it=not run.status().active)
@@ -87,9 +91,9 @@ def read_ahead(root: Path) -> None:
             curves(run)
 
 
-def table_rows(run: Run) -> list[Row]:
-    """The rows so far of a run that is shown as a table: an experiment or a search."""
-    entry = _follow(run, tabled=True)
+def table_rows(run: Run, model: type[Row]) -> list[Row]:
+    """The rows so far of a run that is shown as a table: `ExperimentRow` of an experiment, `Trial` of a search."""
+    entry = _follow(run, model)
     return entry.rows if entry else []
 
 
@@ -108,7 +112,8 @@ def _pictures(path: str, stamp: int) -> list[bytes]:
 
 def thumbnail_of(run: Run) -> bytes | None:
     """The first targets of a scored attack beside what was found of them, in one PNG; None where there are none."""
-    assignment = ((run.outcome() or {}).get("score") or {}).get("assignment")
+    report = run.outcome(AttackReport)
+    assignment = report.score.assignment if report and report.score else []
     paths = [run.file("truth.png"), run.file("reconstruction.png")]
     if not assignment or not all(path.exists() for path in paths):
         return None
@@ -151,7 +156,8 @@ def _gate_rows(path: str, stamp: int, prefix: str) -> dict[str, Any]:
 
 def data_source(run: Run) -> str:
     """Where a run's data come from, in words: its own report, else its base's, else what was asked for."""
-    source = (run.report() or {}).get("data_source")
+    report = run.report(PretrainReport) or run.report(FinetuneReport)
+    source = report.data_source if report else ""
     if not source and run.config().kind == "finetune":
         base = referred(run, "base")
         return data_source(base) if base else ""

@@ -9,6 +9,7 @@ from core.data.catalogue import kind_of
 from core.io.wording import clock, counted, number, percent
 from core.plots.titles import title
 from core.runs.directory import Run
+from core.runs.reports.training import FinetuneReport, PretrainReport
 from core.runs.store import RunStore, referred
 from pages.components.layout import NAVIGATION, chips, paged
 from pages.components.pictures import TRUTH, strip
@@ -47,10 +48,10 @@ def choose_base(defaults: dict[str, Any], stamp: str, *, kind: str = "finetune")
 
 def _base_facts(run: Run) -> dict[str, str]:
     """How far a base was trained, and how well it does."""
-    report = run.report() or {}
-    error, seen = report.get("train_error"), report.get("holdout_accuracy")
-    return {"problem": kind_of(report).title, "pretrained on": kind_of(report).counted(report.get("samples", 0)),
-            "ln loss": number(report.get("log_loss")), "KKT residual": number(report.get("kkt_residual")),
+    report = run.report(PretrainReport) or PretrainReport()
+    error, seen, kind = report.train_error, report.holdout_accuracy, kind_of(report.problem)
+    return {"problem": kind.title, "pretrained on": kind.counted(report.samples),
+            "ln loss": number(report.log_loss), "KKT residual": number(report.kkt_residual),
             "training accuracy": "" if error is None else percent(1 - error),
             "hold-out accuracy": "" if seen is None else percent(seen)}
 
@@ -78,7 +79,7 @@ def choose_victim(defaults: dict[str, Any], stamp: str, *, kind: str = "attack")
         show_adapter(adapter, checkpoint)
         fixed = {"finetune": "", "checkpoint": checkpoint, "adapter": adapter, "tuned": tuned}
         return Choice({**fixed, "threat": "released-only"}, promoted=FOREIGN_KNOBS)  # plus what is given below
-    report, config = run.report() or {}, run.config()
+    report, config = run.report(FinetuneReport), run.config()
     with st.container(border=True):
         left, right = st.columns([2, 3], vertical_alignment="center")
         with left:
@@ -92,8 +93,8 @@ def choose_victim(defaults: dict[str, Any], stamp: str, *, kind: str = "attack")
             if base := referred(run, "base"):
                 chips({"Base": title(base.config(), base.status()), **_base_facts(base)})
             visible = run.status().summary.get("visible")
-            if visible is not None and report.get("visibility"):
-                total = len(report["visibility"])
+            if visible is not None and report and report.visibility:
+                total = len(report.visibility)
                 rest = " The rest is out of reach for any attack." if visible < total else ""
                 st.markdown(f"**{visible} of {counted(total, 'sample')}** {'is' if total == 1 else 'are'} above the "
                             f"rounding floor of what is released.{rest}")

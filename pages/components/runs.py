@@ -15,6 +15,8 @@ from core.plots.series import Series, scalar
 from core.plots.sparkline import sparkline_svg
 from core.plots.titles import title
 from core.runs.directory import Run
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.studies import ExperimentRow, Trial
 from core.runs.status import Status
 from pages.components.glossary import term
 from pages.components.layout import NAVIGATION, open_run
@@ -98,11 +100,11 @@ def band(run: Run, config: RunConfig) -> str:
         curve = scalar(curves(run), "loss", "log_loss", limit=200)
         return _curve(sparkline_svg(curve[0]) if curve else "", "Loss over the epochs") or "<span>no curve yet</span>"
     if config.kind == "experiment":
-        scores = [row["mean_ssim"] for row in table_rows(run) if row.get("mean_ssim") is not None]
+        scores = [row.mean_ssim for row in table_rows(run, ExperimentRow) if row.mean_ssim is not None]
         drawn = sparkline_svg(Series("mean SSIM", list(range(len(scores))), sorted(scores, reverse=True)))
         return _curve(drawn, "Scores of all points, sorted") or "<span>no scores yet</span>"
     if config.kind == "search":
-        found = [row["residual"] for row in table_rows(run) if row["residual"] is not None]
+        found = [row.residual for row in table_rows(run, Trial) if row.residual is not None]
         drawn = sparkline_svg(Series("residual", list(range(len(found))), sorted(found, reverse=True)))
         return _curve(drawn, "Residuals of all trials, sorted") or "<span>no trials yet</span>"
     if config.kind == "finetune":
@@ -123,7 +125,7 @@ def _curve(svg: str, alt: str) -> str:
 def _pairs(run: Run) -> list[str]:
     """Truth beside reconstruction, target by target; of an unfinished attack its latest images."""
     truth = pictures(run.file("truth.png"))
-    found = in_order_of_truth(pictures(run.file("reconstruction.png")), run.report())
+    found = in_order_of_truth(pictures(run.file("reconstruction.png")), run.report(AttackReport))
     if not found and (taken := run.snapshots()):
         truth, found = [], pictures(taken[-1][1])
     cells = []

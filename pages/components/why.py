@@ -1,7 +1,5 @@
 """Why did it fail? One panel for an attack: each known reason, its verdict and the number behind it."""
 
-from typing import Any
-
 import streamlit as st
 
 from core.assessment.failure_reasons import (
@@ -17,6 +15,8 @@ from core.assessment.failure_reasons import (
 )
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.training import FinetuneReport, PretrainReport
 from core.runs.store import origin
 from pages.components.layout import verdict_table
 from pages.components.pictures import data_uri
@@ -27,20 +27,20 @@ WORDS = {FAILED: ("✕", "stands in the way"), SUSPECT: ("!", "may stand in the 
 FORMATS = {"SSIM": "%.2f", "coefficient / largest": "%.2g", "feature cosine": "%.4f", "wrong gates": "percent"}
 
 
-def why(run: Run, config: AttackConfig, report: dict[str, Any] | None, victim: Run | None) -> None:
+def why(run: Run, config: AttackConfig, report: AttackReport | None, victim: Run | None) -> None:
     """Nothing before the attack has ended."""
     if not report:
         return
-    facts, base = victim and victim.outcome(), origin(run)
+    tuned, base = victim and victim.outcome(FinetuneReport), origin(run)
     lost = missed(report)
-    complete = bool(report.get("score")) and not lost
-    found = reasons(config, report, victim=facts, base=base and base.outcome())
+    complete = report.score is not None and not lost
+    found = reasons(config, report, victim=tuned, base=base and base.outcome(PretrainReport))
     with st.expander("Why it worked" if complete else "Why did it fail?" if lost else "What may stand in the way",
                      icon=":material/troubleshoot:", expanded=bool(lost), key=f"why-{run.id}"):
         st.markdown(f"**{headline(report)}** Each known reason, checked on this run; the truth is used here, after the "
                     "attack, and never by it.")
         verdict_table(("Verdict", "Reason", "In this run", "Evidence"), map(_row, found))
-        rows = sample_rows(report, facts)
+        rows = sample_rows(report, tuned)
         if lost and rows:
             truth = pictures(run.file("truth.png"))
             for row, png in zip(rows, truth, strict=False):

@@ -5,6 +5,8 @@ import pytest
 from core.assessment.failure_reasons import CLEAR, FAILED, SUSPECT, UNKNOWN, headline, missed, reasons, sample_rows
 from core.reconstruction.solvers.protocol import Status
 from core.runs.kinds import AttackConfig
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.training import FinetuneReport, PretrainReport
 
 CONFIG = AttackConfig(finetune="f", min_lambda=0.1)
 VICTIM = {"samples": 2, "labels": [1, 0], "rank": 1000, "layers": ["layers.0", "layers.1"], "optimizer": "sgd",
@@ -21,7 +23,9 @@ KKT = {**REPORT, "method": "kkt", "candidates": 2, "coefficients": [0.6, -0.5],
 
 
 def verdicts(report=REPORT, *, victim=VICTIM, base=None, config=CONFIG) -> dict[str, str]:
-    return {reason.name: reason.verdict for reason in reasons(config, report, victim=victim, base=base)}
+    found = reasons(config, AttackReport(**report), victim=FinetuneReport(**victim) if victim else None,
+                    base=PretrainReport(**base) if base else None)
+    return {reason.name: reason.verdict for reason in found}
 
 
 def test_where_nothing_is_wrong_every_reason_is_ruled_out():
@@ -79,11 +83,12 @@ def test_of_strangers_files_it_says_that_the_truth_is_not_known():
     found = verdicts({key: value for key, value in REPORT.items() if key != "score"}, victim=None)
     assert {name for name, verdict in found.items() if verdict == UNKNOWN} == {
         "Invisible samples", "Neuron flips", "Rank", "Number of samples"}
-    assert "own signs" in headline({"method": "ntk"})
+    assert "own signs" in headline(AttackReport(method="ntk"))
 
 
 def test_the_worst_comes_first_with_the_samples_and_the_number():
-    first = reasons(CONFIG, REPORT, victim=VICTIM | {"verdicts": ["hidden", "visible"], "visibility": [1e-9, 1.0]})[0]
+    first = reasons(CONFIG, AttackReport(**REPORT), victim=FinetuneReport(**VICTIM | {
+        "verdicts": ["hidden", "visible"], "visibility": [1e-9, 1.0]}))[0]
     assert (first.verdict, first.samples) == (FAILED, (0,))
     assert first.text.startswith("Sample 1 is below the rounding")
     assert first.evidence == "weakest 1e-9 of the largest, floor 1e-5"
@@ -93,22 +98,23 @@ def test_what_did_not_hinder_is_not_blamed():
     """Everything came back: a low rank may stand in the way of others, it did not here."""
     report = {**REPORT, "score": {**SCORE, "ssim": [0.8, 0.9]}, "limits": ["Rank 8: few."]}
     assert verdicts(report, victim=VICTIM | {"rank": 8})["Rank"] == SUSPECT
-    assert missed(report) == []
-    assert headline(report) == "2 of 2 targets came back above SSIM 0.4."
+    assert missed(AttackReport(**report)) == []
+    assert headline(AttackReport(**report)) == "2 of 2 targets came back above SSIM 0.4."
 
 
 def test_every_target_has_a_row_with_what_is_known_of_it():
-    rows = sample_rows({**REPORT, "score": {**SCORE, "assignment": [None, 0]}}, VICTIM)
+    rows = sample_rows(AttackReport(**{**REPORT, "score": {**SCORE, "assignment": [None, 0]}}),
+                       FinetuneReport(**VICTIM))
     assert rows[0]["found"] == "no candidate left for it"
     assert "found" not in rows[1]
     assert [row["wrong gates"] for row in rows] == [0.02, 0.01]
     assert [row["coefficient / largest"] for row in rows] == [1.0, 0.5]
-    assert sample_rows(KKT, None)[0] == {"target": 1, "SSIM": 0.2, "wrong gates": 0.02}
+    assert sample_rows(AttackReport(**KKT), None)[0] == {"target": 1, "SSIM": 0.2, "wrong gates": 0.02}
 
 
 def test_points_of_the_plane_are_judged_by_distance():
     report = {**KKT, "score": {"distance": [0.01, 0.3, None], "recovered_below": 0.05, "recovered": 1, "targets": 3,
                                "assignment": [0, 1, None]}}
-    assert missed(report) == [1, 2]
-    assert headline(report) == "1 of 3 targets came back within distance 0.05."
-    assert sample_rows(report, None) == []
+    assert missed(AttackReport(**report)) == [1, 2]
+    assert headline(AttackReport(**report)) == "1 of 3 targets came back within distance 0.05."
+    assert sample_rows(AttackReport(**report), None) == []

@@ -19,7 +19,7 @@ def test_stretched_and_shuffled_truth_scores_one(problem):
     score = score_as_published(torch.cat([torch.rand(3, 1, 28, 28), x]), truth, mean)
     assert torch.tensor(score.nearest).sub(3)[order].tolist() == list(range(8))
     assert score.ssim == pytest.approx([1.0] * 8, abs=1e-6)
-    assert score.facts()["recovered"] == score.facts()["used"] == 8
+    assert score.recovered == score.used == 8
 
 
 def test_nearest_is_that_of_correlation_by_hand(problem):
@@ -37,9 +37,9 @@ def half(image: torch.Tensor) -> torch.Tensor:
 
 def test_one_image_may_stand_for_all_targets(problem):
     truth = digits(problem, 5)
-    facts = score_as_published(truth[:1], truth, truth.mean(0)).facts()
-    assert (facts["used"], facts["targets"]) == (1, 5)
-    assert facts["ssim"][0] == pytest.approx(1.0, abs=1e-6)
+    score = score_as_published(truth[:1], truth, truth.mean(0))
+    assert (score.used, score.targets) == (1, 5)
+    assert score.ssim[0] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_window_is_the_published_one():

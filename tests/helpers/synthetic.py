@@ -12,6 +12,9 @@ from core.io.files import write_atomic, write_json, write_tensors
 from core.io.images import grid_png
 from core.runs.directory import Run
 from core.runs.kinds import parse_config
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.studies import ExperimentRow, Trial
+from core.runs.reports.training import FinetuneReport
 from core.runs.status import Status, this_process
 from core.runs.store import RunStore
 from core.studies.experiments.grid import expand
@@ -198,7 +201,7 @@ def _patterns(run: Run, samples: int, *, separated: bool, scored: bool) -> None:
 def experiment(root: Path, run_id: str = "experiment-20260101-160000-abcd", *, state: str = "done",
                preset: str = "ntk-steps", **config: Any) -> Run:
     """A grid whose last point failed; `experiment_rows` are its rows, and no child of it exists."""
-    rows = experiment_rows(preset)
+    rows = [row.stored() for row in experiment_rows(preset)]
     finished = state == "done"
     report = {"preset": preset, "title": "A grid", "points": len(rows), "failed": 1, "table": rows, "limits": LIMITS}
     rows = rows if finished else rows[:5] if state != "pending" else []
@@ -207,7 +210,7 @@ def experiment(root: Path, run_id: str = "experiment-20260101-160000-abcd", *, s
                 summary={"points": len(rows), "failed": int(finished), "best_ssim": 0.9}, **config)
 
 
-def experiment_rows(preset: str = "ntk-steps") -> list[dict[str, Any]]:
+def experiment_rows(preset: str = "ntk-steps") -> list[ExperimentRow]:
     config = parse_config({"kind": "experiment", "preset": preset, "base": "own" if PRESETS[preset].arms else "b"})
     rows = []
     for number, point in enumerate(expand(config), start=1):
@@ -215,21 +218,22 @@ def experiment_rows(preset: str = "ntk-steps") -> list[dict[str, Any]]:
             score = {"mean_ssim": 0.5 + 0.02 * number, "mean_psnr": 12.0, "targets": 20, "recovered": number,
                      "controls": {"mean_image": 0.2, "wrong_release": 0.3, "wrong_release_recovered": 4.0},
                      "finding": True}
-            rows.append({"step": number, **point_row(point.varied, pretrain=f"pretrain-x-{point.finetuning:03d}",
-                                                     attack=f"attack-x-{number:03d}", found={"score": score},
-                                                     attack_seconds=2.0)})
+            rows.append(point_row(point.varied, pretrain=f"pretrain-x-{point.finetuning:03d}",
+                                  attack=f"attack-x-{number:03d}", found=AttackReport(score=score),
+                                  attack_seconds=2.0))
             continue
         steps, full = point.varied["steps"], point.varied["adaptation"] == "full"
         score = (0.9 if full else 0.3) - 1e-4 * steps + 0.02 * point.varied["seed"]
-        victim = {"flips": {"layers.0": 1e-4 * (steps - 1)}, "feature_cosine": [1 - 1e-5 * steps], "loss_before": 9.0,
-                  "coefficient_drift": [1e-3 * steps], "weight_change": 1e-5 * steps, "loss_after": 8.0}
-        found = {"score": {"mean_ssim": score, "mean_psnr": 12.0, "targets": 2, "ssim": [score, score],
-                           "controls": {"mean_image": 0.2, "wrong_release": 0.25}, "finding": score > 0.31}}
-        rows.append({"step": number, **point_row(point.varied, finetune=f"finetune-x-{point.finetuning:03d}",
-                                                 attack=f"attack-x-{number:03d}", victim=victim, found=found,
-                                                 finetune_seconds=1.0, attack_seconds=2.0)})
-    failed = point_row(point.varied, finetune=rows[-1]["finetune"], reason="fine-tuning failed: it diverged.")
-    return [*rows[:-1], {"step": len(rows), **failed}]
+        victim = FinetuneReport(
+            flips={"layers.0": 1e-4 * (steps - 1)}, feature_cosine=[1 - 1e-5 * steps], loss_before=9.0,
+            coefficient_drift=[1e-3 * steps], weight_change=1e-5 * steps, loss_after=8.0)
+        found = AttackReport(score={"mean_ssim": score, "mean_psnr": 12.0, "targets": 2, "ssim": [score, score],
+                                    "controls": {"mean_image": 0.2, "wrong_release": 0.25}, "finding": score > 0.31})
+        rows.append(point_row(point.varied, finetune=f"finetune-x-{point.finetuning:03d}",
+                              attack=f"attack-x-{number:03d}", victim=victim, found=found, finetune_seconds=1.0,
+                              attack_seconds=2.0))
+    failed = point_row(point.varied, finetune=rows[-1].finetune, reason="fine-tuning failed: it diverged.")
+    return [row.model_copy(update={"step": number}) for number, row in enumerate([*rows[:-1], failed], start=1)]
 
 
 def search(root: Path, run_id: str = "search-20260101-170000-ssss", *, state: str = "done", trials: int = 10,
@@ -237,27 +241,28 @@ def search(root: Path, run_id: str = "search-20260101-170000-ssss", *, state: st
     """Trials of which every third was pruned; only the best of them exists as a run."""
     config = {"checkpoint": "/base.safetensors", "trials": trials, **config}
     done = state == "done"
-    rows = search_rows(trials if done else 4 if state != "pending" else 0, scored=scored)
+    trial_rows = search_rows(trials if done else 4 if state != "pending" else 0, scored=scored)
+    rows = [row.stored() for row in trial_rows]
     summary = {"trials": len(rows), "residual": 0.01, "oracle": config.get("objective") == "ssim"}
     run = make(root, "search", run_id, state=state, step=len(rows), total=trials, rows=rows,
                report={"limits": LIMITS, "table": rows} if done else None, summary=summary, **config)
     if rows:
-        attack(root, rows[-1]["attack"], name="The last trial")
+        attack(root, trial_rows[-1].attack, name="The last trial")
     return run
 
 
-def search_rows(count: int, *, scored: bool = True) -> list[dict[str, Any]]:
+def search_rows(count: int, *, scored: bool = True) -> list[Trial]:
     rows = []
     for number in range(1, count + 1):
         pruned = number % 3 == 2 and number < count
         residual = 0.2 / number
         shares = {"lr_x": 0.7, "min_lambda": 0.3}
-        rows.append({
-            "step": number, "seconds": 20.0, "trial": number, "attack": f"attack-s-{number:03d}",
-            "state": "pruned" if pruned else "done", "params": {"lr_x": 0.001 * number, "min_lambda": 0.05 * number},
-            "residual": residual, "mean_ssim": 0.8 - residual if scored else None, "targets": 2 if scored else None,
-            "pruned_at": 200 if pruned else None, "reported": [], "reason": "",
-            "importance": {"residual": shares, **({"mean_ssim": shares} if scored else {})} if number >= 6 else {}})
+        rows.append(Trial(
+            step=number, seconds=20.0, trial=number, attack=f"attack-s-{number:03d}",
+            state="pruned" if pruned else "done", params={"lr_x": 0.001 * number, "min_lambda": 0.05 * number},
+            residual=residual, mean_ssim=0.8 - residual if scored else None, targets=2 if scored else None,
+            pruned_at=200 if pruned else None, reported=[], reason="",
+            importance={"residual": shares, **({"mean_ssim": shares} if scored else {})} if number >= 6 else {}))
     return rows
 
 

@@ -42,7 +42,7 @@ def test_without_truth_nothing_is_compared_with_it(show, runs_root):
 def test_an_attack_that_could_not_separate_says_so(show, runs_root):
     synthetic.finetune(runs_root, samples=2)
     run = synthetic.attack(runs_root, samples=2, found_by="algebraic")
-    report = run.report()
+    report = run.report().stored()
     nothing = {"ssim": [0.0] * 2, "psnr": [0.0] * 2, "ncc": [0.0] * 2, "mean_ssim": 0.0, "assignment": [None] * 2,
                "gate_mismatch": {"layers.0": [None] * 2}}
     write_json(run.file("report.json"), {**report, "samples": 0, "labels": [], "coefficients": [], "confidence": [],

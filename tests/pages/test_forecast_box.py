@@ -43,7 +43,7 @@ def test_a_plan_is_counted_as_it_is_typed(show, runs_root):
 def test_attacks_of_the_laboratory_make_the_expectation(show, runs_root):
     synthetic.pretrain(runs_root)
     victim = synthetic.finetune(runs_root, steps=1)
-    write_json(victim.file("report.json"), {**victim.report(), "verdicts": ["visible"] * 2})
+    write_json(victim.file("report.json"), {**victim.report().stored(), "verdicts": ["visible"] * 2})
     for number, score in enumerate((0.8, 0.9)):
         synthetic.attack(runs_root, f"attack-{number}", ssim=[score, score], found_by="ntk")
     app = show("finetune")

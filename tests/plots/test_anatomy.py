@@ -10,6 +10,8 @@ from core.plots.anatomy_figures import coefficient_figure, gate_figure, spectrum
 from core.plots.coefficients import coefficient_chart
 from core.plots.patterns import MISSING, differing_gates, flipped_neurons, read_rows, separated_patterns
 from core.plots.spectrum import spectrum_chart
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.training import FinetuneReport
 
 SPECTRUM = {"layers.0": {"values": [2.0, 0.2, 2e-9, 0.0], "noise": 2e-7, "samples": 2},
             "layers.1": {"values": [4.0, 0.1, 1e-3], "noise": 4e-7, "samples": 3}}
@@ -20,7 +22,7 @@ def array(*rows: str) -> np.ndarray:
 
 
 def test_a_spectrum_is_relative_and_names_gap_noise_and_n():
-    chart = spectrum_chart({"samples": 2, "spectrum": SPECTRUM})
+    chart = spectrum_chart(AttackReport(samples=2, spectrum=SPECTRUM))
     first, second = chart.layers
     assert (first.name, second.name) == ("layer 1", "layer 2")
     assert first.values[:2] == [1.0, 0.1]
@@ -38,8 +40,8 @@ def test_a_spectrum_is_relative_and_names_gap_noise_and_n():
 
 def test_no_spectrum_no_chart():
     assert spectrum_chart(None) is None
-    assert spectrum_chart({"samples": 1}) is None
-    assert spectrum_chart({"samples": 1, "spectrum": {}}) is None
+    assert spectrum_chart(AttackReport(samples=1)) is None
+    assert spectrum_chart(FinetuneReport(samples=1, spectrum={})) is None
 
 
 def test_patterns_are_sorted_by_word_and_doubtful_neurons_stand_apart():
@@ -113,7 +115,7 @@ def test_rows_are_read_by_prefix(tmp_path):
 def test_coefficients_in_the_order_of_the_truth_beside_the_true_ones():
     report = {"method": "algebraic", "coefficients": [-1e-5, 4e-5], "labels": [0, 1], "spectrum": SPECTRUM,
               "score": {"assignment": [1, 0], "coefficients": [8e-5, 2e-5], "labels": [1, 1]}}
-    chart = coefficient_chart(report, rounding_floor=1e-5)
+    chart = coefficient_chart(AttackReport(**report), rounding_floor=1e-5)
     recovered, true = chart.series
     assert recovered.values == [1.0, 0.25]
     assert recovered.sizes == [4e-5, -1e-5]
@@ -126,22 +128,22 @@ def test_coefficients_in_the_order_of_the_truth_beside_the_true_ones():
 
 def test_coefficients_without_truth_take_the_noise_of_the_update():
     report = {"method": "ntk", "coefficients": [1e-5], "labels": [0], "spectrum": SPECTRUM, "score": None}
-    chart = coefficient_chart(report)
+    chart = coefficient_chart(AttackReport(**report))
     assert [series.name for series in chart.series] == ["recovered"]
     assert chart.floor == pytest.approx(1e-7)
     assert chart.floor_name == "noise of the update"
-    assert coefficient_chart({"method": "ntk"}) is None
+    assert coefficient_chart(AttackReport(method="ntk")) is None
 
 
 def test_multipliers_of_trained_weights_are_not_set_beside_fine_tuning_coefficients():
     report = {"method": "kkt", "coefficients": [0.3], "labels": [0],
               "score": {"assignment": [0], "coefficients": [1e-5], "labels": [0]}}
-    assert len(coefficient_chart(report).series) == 1
+    assert len(coefficient_chart(AttackReport(**report)).series) == 1
 
 
 def test_a_target_that_was_not_found_has_no_bar():
     report = {"method": "ntk", "coefficients": [1e-5], "labels": [0],
               "score": {"assignment": [None, 0], "coefficients": [1e-5, 1e-5], "labels": [0, 0]}}
-    chart = coefficient_chart(report)
+    chart = coefficient_chart(AttackReport(**report))
     assert chart.series[0].values == [None, 1.0]
     assert coefficient_figure(chart, revision="r").data[0].y[0] is None

@@ -11,6 +11,7 @@ from core.io.images import difference, grid_png, thumbnail
 from core.plots.compare import changed_knobs, config_difference, result_row, scored_images
 from core.plots.panels import compared_panels
 from core.runs.kinds import AttackConfig
+from core.runs.reports.attack import AttackReport
 from tests.helpers import synthetic
 
 
@@ -26,9 +27,9 @@ def test_changed_knobs_include_required_ones():
 
 def test_scores_are_one_row_a_target():
     score = {"ssim": [0.9, 0.8], "psnr": [20.0, 19.0], "ncc": [1.0, None], "targets": 2}
-    assert scored_images({"score": score}) == [{"ssim": 0.9, "psnr": 20.0, "ncc": 1.0},
-                                               {"ssim": 0.8, "psnr": 19.0, "ncc": None}]
-    assert scored_images({"score": None}) == scored_images(None) == []
+    assert scored_images(AttackReport(score=score)) == [{"ssim": 0.9, "psnr": 20.0, "ncc": 1.0},
+                                                        {"ssim": 0.8, "psnr": 19.0, "ncc": None}]
+    assert scored_images(AttackReport(score=None)) == scored_images(None) == []
 
 
 def grey(*rows: list[int]) -> bytes:

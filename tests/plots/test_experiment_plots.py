@@ -6,13 +6,15 @@ import pytest
 
 from core.plots.experiment_figures import reasons_figure, scores_figure
 from core.plots.experiments import REASONS, reason_charts, score_chart
+from core.runs.reports.studies import ExperimentRow
 
 
 def row(rank=8, steps=10, seed=0, ssim=0.5, coefficients="free", features="base", **values):
-    return {"adaptation": "full" if rank is None else "lora", "rank": rank, "steps": steps, "samples": 2, "seed": seed,
-            "coefficients": coefficients, "features": features, "mean_ssim": ssim, "flips": 0.01, "weight_change": 0.1,
-            "feature_cosine": 0.9, "coefficient_drift": 0.2, "attack": f"a-{rank}-{steps}-{seed}-{coefficients}",
-            **values}
+    return ExperimentRow(**{
+        "adaptation": "full" if rank is None else "lora", "rank": rank, "steps": steps, "samples": 2, "seed": seed,
+        "coefficients": coefficients, "features": features, "mean_ssim": ssim, "flips": 0.01, "weight_change": 0.1,
+        "feature_cosine": 0.9, "coefficient_drift": 0.2, "attack": f"a-{rank}-{steps}-{seed}-{coefficients}",
+        **values})
 
 
 def test_a_curve_is_mean_and_range_over_the_seeds():
@@ -95,7 +97,7 @@ def test_any_table_can_be_drawn(rows, x):
     for figure in (scores, reasons):
         assert all(value is None or math.isfinite(value) for trace in figure.data for value in trace.y)
     for low in (scores.layout.yaxis.range[0], reasons.layout.yaxis.range[0]):
-        assert low <= min([item["mean_ssim"] for item in rows if item["mean_ssim"] is not None], default=0)
+        assert low <= min([item.mean_ssim for item in rows if item.mean_ssim is not None], default=0)
 
 
 def test_what_scores_have_to_beat_are_two_quiet_lines():

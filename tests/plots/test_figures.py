@@ -15,6 +15,7 @@ from core.plots.palette import BACKGROUNDS, COLOURS, QUIET, contrast
 from core.plots.panels import PANELS, attack_panels, compared_panels, finetune_panels, marked, visibility_bars
 from core.plots.series import Panel, Series
 from core.plots.sparkline import sparkline_svg
+from core.runs.reports.training import FinetuneReport
 
 ROW = {"step": 3, "seconds": 0.1, "loss": 0.5, "residual": 0.4, "residual.layers.0": 0.3, "box": 0.01, "tv": 0.0,
        "relu_alpha": 20.0, "coefficients": [0.1, 0.2], "restart_losses": [0.6, 0.5], "flips.layers.0": 0.1}
@@ -96,7 +97,7 @@ def test_log_ticks_are_few_and_lie_about_the_range(low, high):
 def test_visibility_names_the_verdict_and_draws_the_floor():
     report = {"visibility": [1.0, 1e-3, 1e-7], "labels": [1, 0, 1], "verdicts": ["visible", "weak", "hidden"],
               "rounding_floor": 1e-5}
-    bars = visibility_bars(report, pictures=tiles(grid_png(torch.rand(3, 1, 28, 28))))
+    bars = visibility_bars(FinetuneReport(**report), pictures=tiles(grid_png(torch.rand(3, 1, 28, 28))))
     assert bars.names == ["1 · odd", "2 · even · weak", "3 · odd · hidden"]
     figure = bar_figure(bars, revision="r")
     assert len(set(figure.data[0].marker.color)) == 3
@@ -106,7 +107,7 @@ def test_visibility_names_the_verdict_and_draws_the_floor():
 
 
 def test_visibility_far_below_the_floor_does_not_squeeze_the_rest():
-    bars = visibility_bars({"visibility": [1.0, 1e-32], "labels": [1, 0], "rounding_floor": 1e-5})
+    bars = visibility_bars(FinetuneReport(visibility=[1.0, 1e-32], labels=[1, 0], rounding_floor=1e-5))
     assert bars.verdicts == ["visible", "hidden"]
     assert bar_figure(bars, revision="r").layout.yaxis.range[0] >= -10
 
@@ -125,7 +126,7 @@ def test_axes_fit_their_values():
 
 
 def test_visibility_of_all_zero_coefficients_still_draws():
-    bars = visibility_bars({"visibility": [0.0, 0.0], "labels": [0, 1]})
+    bars = visibility_bars(FinetuneReport(visibility=[0.0, 0.0], labels=[0, 1]))
     assert bar_figure(bars, revision="r").data[0].y == (0.1, 0.1)  # on the bottom line
     assert visibility_bars(None) is None
 

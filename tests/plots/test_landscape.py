@@ -19,11 +19,11 @@ def rows(runs_root):
 def test_a_row_has_the_score_and_the_knobs_of_attack_and_victim(rows, runs_root):
     row = rows[0]
     report = runs_root.get("attack-0").report()
-    assert row["mean_ssim"] == report["score"]["mean_ssim"]
-    assert row["samples"] == report["score"]["targets"]
+    assert row["mean_ssim"] == report.score.mean_ssim
+    assert row["samples"] == report.score.targets
     victim = runs_root.get(runs_root.get("attack-0").config().finetune).report()
-    assert (row["rank"], row["steps"]) == (victim["rank"], victim["steps"])
-    assert row["weakest"] == min(victim["visibility"])
+    assert (row["rank"], row["steps"]) == (victim.rank, victim.steps)
+    assert row["weakest"] == min(victim.visibility)
     assert (row["tags"], rows[1]["tags"]) == ("baseline", "")
 
 

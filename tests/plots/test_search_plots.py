@@ -7,14 +7,15 @@ import pytest
 from core.plots.search import importance, marks, parallel
 from core.plots.search_figures import importance_figure, marks_figure, parallel_figure
 from core.runs.kinds import SearchConfig
+from core.runs.reports.studies import Trial
 
 LABELS = {"lr_x": "rate", "min_lambda": "least"}
 CONFIG, ORACLE = SearchConfig(), SearchConfig(objective="ssim")
 
 
 def row(trial, *, state="done", residual=0.1, ssim=0.5, **values):
-    return {"trial": trial, "attack": f"a-{trial}", "state": state, "residual": residual, "mean_ssim": ssim,
-            "params": {"lr_x": 10.0**-trial, "min_lambda": 0.1 * trial}, "importance": {}, **values}
+    return Trial(trial=trial, attack=f"a-{trial}", state=state, residual=residual, mean_ssim=ssim,
+                 params={"lr_x": 10.0**-trial, "min_lambda": 0.1 * trial}, **values)
 
 
 def test_lines_run_from_the_knobs_to_what_came_out():

@@ -3,14 +3,15 @@
 import pytest
 
 from core.plots.variants import arm_name, arms_chart, arms_figure
+from core.runs.reports.studies import ExperimentRow
 
 NAMES = ["one", "two", "three"]
 
 
-def row(arm: str, seed: int, ssim: float | None, recovered: int = 3, wrong: float | None = 0.3) -> dict:
-    return {"arm": arm, "seed": seed, "mean_ssim": ssim, "recovered": recovered, "targets": 20,
-            "attack": f"{arm}-{seed}", "wrong_release_ssim": wrong,
-            "wrong_release_recovered": None if wrong is None else 10 * wrong, "mean_image_ssim": 0.1}
+def row(arm: str, seed: int, ssim: float | None, recovered: int = 3, wrong: float | None = 0.3) -> ExperimentRow:
+    return ExperimentRow(arm=arm, seed=seed, mean_ssim=ssim, recovered=recovered, targets=20, attack=f"{arm}-{seed}",
+                         wrong_release_ssim=wrong, wrong_release_recovered=None if wrong is None else 10 * wrong,
+                         mean_image_ssim=0.1)
 
 
 def test_means_counts_and_controls_stand_at_their_arms():

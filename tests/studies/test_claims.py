@@ -3,6 +3,7 @@
 import pytest
 
 from core.runs.kinds import parse_config
+from core.runs.reports.studies import ExperimentRow
 from core.studies.claims import CLAIMS, FAILS, HOLDS, LADDER, MIXED
 from core.studies.experiments.presets import PRESETS
 
@@ -10,10 +11,10 @@ BY_KEY = {claim.key: claim for claim in CLAIMS}
 
 
 def row(ssim, **values):
-    return {"state": "done", "mean_ssim": ssim, "arm": None, "adaptation": "lora", "rank": 8, "steps": 1, "seed": 0,
-            "coefficients": "free", "feature_cosine": 1.0, "largest_coefficient": 1.0, "base_residual": 0.5,
-            "recovered": 10, "targets": 20,
-            **values}
+    return ExperimentRow(**{
+        "state": "done", "mean_ssim": ssim, "arm": None, "adaptation": "lora", "rank": 8, "steps": 1, "seed": 0,
+        "coefficients": "free", "feature_cosine": 1.0, "largest_coefficient": 1.0, "base_residual": 0.5,
+        "recovered": 10, "targets": 20, **values})
 
 
 def arms(name, *scores):
@@ -42,7 +43,7 @@ def test_every_claim_names_an_experiment_that_can_be_launched():
 def test_without_rows_that_bear_on_it_there_is_no_verdict(claim):
     assert claim.judge([]) is None
     assert claim.judge([row(None, steps=1, feature_cosine=None)]) is None
-    assert claim.judge([{**row(0.9), "state": "failed"}]) is None
+    assert claim.judge([row(0.9, state="failed")]) is None
 
 
 def test_features():
@@ -58,7 +59,7 @@ def test_along_an_axis(key, axis, rises):
     assert verdict(key, down) == (FAILS if rises else HOLDS)
     assert verdict(key, [row(0.5, **{axis: 1}), row(0.51, **{axis: 64})]) == MIXED
     if axis == "steps":  # full fine-tuning has no rank
-        full = [one | {"adaptation": "full", "rank": None} for one in up]
+        full = [one.model_copy(update={"adaptation": "full", "rank": None}) for one in up]
         assert verdict(key, down + full) == MIXED, "one of the two adaptations says otherwise"
         assert "with full fine-tuning; " in BY_KEY[key].judge(down + full).text
     oracle = [row(0.0, coefficients="known", **{axis: 64})]  # a ceiling says nothing of an attack
@@ -109,7 +110,7 @@ def test_count():
 def test_stationarity():
     def seen(near, far, **values):
         return arms("max-margin, ln loss -40", *near) + [
-            {**one, **values} for one in arms("log-gd, ln loss -5", *far)]
+            one.model_copy(update=values) for one in arms("log-gd, ln loss -5", *far)]
 
     assert verdict("stationarity", seen((0.8, 0.7), (0.3, 0.2))) == HOLDS
     assert verdict("stationarity", seen((0.8, 0.3), (0.3, 0.4))) == MIXED

@@ -39,13 +39,13 @@ def launch(store: RunStore, **changes) -> Run:
 def test_private_digits_come_back(store, threat):
     run = launch(store, threat=threat)
     report = run.report()
-    assert report["samples"] == 2
-    assert report["threat"] == threat
-    assert report["score"]["targets"] == 2
-    assert report["score"]["mean_ssim"] > 0.8
-    assert sorted(report["labels"]) == [0, 1]
-    assert len(report["confidence"]) == 2
-    assert report["residuals"]["residual"] < 0.01
+    assert report.samples == 2
+    assert report.threat == threat
+    assert report.score.targets == 2
+    assert report.score.mean_ssim > 0.8
+    assert sorted(report.labels) == [0, 1]
+    assert len(report.confidence) == 2
+    assert report.residuals["residual"] < 0.01
     x = load_file(run.file("reconstruction.safetensors"))["x"]
     assert x.shape == (2, 1, 28, 28)
     assert x.dtype == torch.float32
@@ -54,33 +54,33 @@ def test_private_digits_come_back(store, threat):
     everything = load_file(run.file("result.safetensors"))
     assert everything["x"].shape == (6, 2, 1, 28, 28)
     assert torch.equal(everything["x"][int(everything["best"])].clamp(0, 1), x)
-    for layer in report["spectrum"].values():
-        assert layer["samples"] == 2
-        assert layer["values"][1] > 1e3 * layer["noise"] > layer["values"][2] / 10
+    for layer in report.spectrum.values():
+        assert layer.samples == 2
+        assert layer.values[1] > 1e3 * layer.noise > layer.values[2] / 10
     gates = load_file(run.file("truth_patterns.safetensors"))
-    for name, shares in report["score"]["gate_mismatch"].items():
+    for name, shares in report.score.gate_mismatch.items():
         differ = gates[f"truth.{name}"] != gates[f"found.{name}"]
         assert differ.double().mean(1).tolist() == pytest.approx(shares)
         assert max(shares) < 0.1
-    private = [fact for fact in report["score"]["nearest"] if fact["set"] == "private samples"]
-    assert sorted(fact["index"] for fact in private) == [0, 1]  # not the base's own digits
-    assert max(fact["ssim"] for fact in private) >= max(report["score"]["ssim"]) - 1e-9
+    private = [fact for fact in report.score.nearest if fact.set == "private samples"]
+    assert sorted(fact.index for fact in private) == [0, 1]  # not the base's own digits
+    assert max(fact.ssim for fact in private) >= max(report.score.ssim) - 1e-9
     for picture in ("reconstruction.png", "restarts.png", "truth.png", "nearest.png"):
         assert run.file(picture).stat().st_size > 100
 
 
 def test_one_sample_with_released_files_only(store):
     report = launch(store, finetune="single", threat="released-only").report()
-    assert report["samples"] == 1
-    assert "numerical rank of layers.0" in report["samples_found_by"]
-    assert report["score"]["mean_ssim"] > 0.95
+    assert report.samples == 1
+    assert "numerical rank of layers.0" in report.samples_found_by
+    assert report.score.mean_ssim > 0.95
 
 
 def test_wrong_labels_explain_worse(store):
     """The sign of a coefficient is its label: what the released-only attack relies on."""
     adapter, checkpoint = store.get("victim").file("adapter"), store.get("base").file("result.safetensors")
     files = {"finetune": "", "adapter": str(adapter), "checkpoint": str(checkpoint)}
-    right, wrong = (launch(store, **files, labels=labels, iterations=600).report()["residuals"]["residual"]
+    right, wrong = (launch(store, **files, labels=labels, iterations=600).report().residuals["residual"]
                     for labels in ([1, 0], [0, 0]))
     assert wrong > 10 * right
 
@@ -90,12 +90,12 @@ def test_files_made_elsewhere_give_the_same_images_and_no_score(store):
     ours = launch(store, iterations=100)
     victim = store.get("victim")
     foreign = launch(store, finetune="", checkpoint=str(store.get("base").file("result.safetensors")),
-                     adapter=str(victim.file("adapter")), labels=victim.report()["labels"], samples=2,
+                     adapter=str(victim.file("adapter")), labels=victim.report().labels, samples=2,
                      known_learning_rate=victim.config().learning_rate, known_steps=1, iterations=100)
     same = [load_file(run.file("reconstruction.safetensors"))["x"] for run in (ours, foreign)]
     assert torch.equal(*same)
-    assert foreign.report()["threat"] == "informed"
-    assert foreign.report()["score"] is None
+    assert foreign.report().threat == "informed"
+    assert foreign.report().score is None
     assert not foreign.file("truth.png").exists()
 
 
@@ -113,7 +113,7 @@ def test_the_truth_is_needed_for_the_score_alone(store, monkeypatch):
     fooled = launch(store, iterations=600)
     same = [load_file(run.file("reconstruction.safetensors"))["x"] for run in (honest, fooled)]
     assert torch.equal(*same)
-    assert fooled.report()["score"]["mean_ssim"] < 0.5 < honest.report()["score"]["mean_ssim"]
+    assert fooled.report().score.mean_ssim < 0.5 < honest.report().score.mean_ssim
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(store):
@@ -136,11 +136,11 @@ def test_stopped_and_resumed_equals_uninterrupted(store):
     with StopsAt50(run) as recorder:
         attack.execute(run, config, recorder)
     assert run.status().state == "stopped"
-    assert run.report()["status"] == "stopped"
-    assert any("Stopped on request" in sentence for sentence in run.report()["limits"])
+    assert run.report().status == "stopped"
+    assert any("Stopped on request" in sentence for sentence in run.report().limits)
     run.reset_for_resume()
     execute(attack, run, config)
-    assert run.report()["status"] == "iterations"
+    assert run.report().status == "iterations"
     assert run.file("result.safetensors").read_bytes() == whole.file("result.safetensors").read_bytes()
     strip = [[{k: v for k, v in row.items() if k != "seconds"} for row in item.metrics()[0]] for item in (run, whole)]
     assert [row["step"] for row in strip[0]] == [row["step"] for row in strip[1]]
@@ -150,7 +150,7 @@ def test_low_rank_says_what_limits_it(store):
     config = FinetuneConfig(base="base", rank=4, device="cpu", seed=3)
     execute(finetune, store.create(config, run_id="low"), config)
     report = launch(store, finetune="low", iterations=60).report()
-    assert any(sentence.startswith("Rank 4") for sentence in report["limits"])
+    assert any(sentence.startswith("Rank 4") for sentence in report.limits)
 
 
 @pytest.mark.parametrize(("changes", "field"), [

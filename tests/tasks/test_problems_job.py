@@ -13,7 +13,9 @@ from core.config.pretrain import PretrainConfig
 from core.data import problems
 from core.data.samples import Samples
 from core.io.errors import InputError
+from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
+from core.runs.reports.score import PointScore
 from core.runs.store import RunStore
 from core.tasks import attack, finetune, pretrain
 from tests.helpers.runs import execute
@@ -36,30 +38,29 @@ def base(store: RunStore, problem: str) -> str:
     return str(store.get(problem).file("result.safetensors"))
 
 
-def attacked(store: RunStore, problem: str, **options) -> dict:
+def attacked(store: RunStore, problem: str, **options) -> Run:
     config = AttackConfig(checkpoint=base(store, problem), threat="released-only", restarts=2, iterations=200,
                           device="cpu", **options)
-    run = execute(attack, store.create(config), config)
-    return run.report() | {"run": run}
+    return execute(attack, store.create(config), config)
 
 
 def test_ten_digits_come_back_with_their_labels(bases):
     report, network = bases.get("mnist-digits").report(), load_checkpoint(base(bases, "mnist-digits")).network
     assert network.outputs == 10
-    assert report["train_error"] == 0.0
-    assert report["kkt_residual"] < 0.3
-    found = attacked(bases, "mnist-digits", samples=10)
-    assert sorted(found["labels"]) == list(range(10))
-    assert found["score"]["labels"] != sorted(found["score"]["labels"])  # the truth is in the data set's order
-    assert found["score"]["mean_ssim"] > found["score"]["controls"]["wrong_release"] + 0.05
+    assert report.train_error == 0.0
+    assert report.kkt_residual < 0.3
+    found = attacked(bases, "mnist-digits", samples=10).report()
+    assert sorted(found.labels) == list(range(10))
+    assert found.score.labels != sorted(found.score.labels)  # the truth is in the data set's order
+    assert found.score.mean_ssim > found.score.controls.wrong_release + 0.05
 
 
 def test_faces_come_back(bases):
     assert load_checkpoint(base(bases, "faces")).network.image_shape == (1, 25, 25)
-    found = attacked(bases, "faces", samples=6)
-    assert found["score"]["targets"] == 6
-    assert found["score"]["of"] == "training pictures"
-    assert found["score"]["mean_ssim"] > found["score"]["controls"]["wrong_release"]
+    score = attacked(bases, "faces", samples=6).report().score
+    assert score.targets == 6
+    assert score.of == "training pictures"
+    assert score.mean_ssim > score.controls.wrong_release
 
 
 def test_points_are_scored_by_their_distance_and_drawn(bases):
@@ -68,11 +69,11 @@ def test_points_are_scored_by_their_distance_and_drawn(bases):
     assert len(drawn["x"]) == len(drawn["multipliers"]) == 6
     assert drawn["margin"] > 0
     found = attacked(bases, "toy-2d", samples=6)
-    score = found["score"]
-    assert "mean_ssim" not in score
-    assert len(score["distance"]) == score["targets"] == 6
-    assert score["mean_distance"] == pytest.approx(sum(score["distance"]) / 6)
-    assert found["run"].file("plane.json").exists()
+    score = found.report().score
+    assert isinstance(score, PointScore)
+    assert len(score.distance) == score.targets == 6
+    assert score.mean_distance == pytest.approx(sum(score.distance) / 6)
+    assert found.file("plane.json").exists()
 
 
 def test_fine_tuning_says_what_it_cannot_do(bases):
@@ -104,8 +105,9 @@ def test_colour_pictures_go_through_attack_and_score(tmp_path, monkeypatch):
     run = execute(pretrain, store.create(config, run_id="colours"), config)
     assert load_checkpoint(run.file("result.safetensors")).network.image_shape == (3, 32, 32)
     found = attacked(store, "colours", samples=4)
-    assert len(found["score"]["ssim"]) == len(found["score"]["as_published"]["ssim"]) == 4
-    assert found["score"]["mean_ssim"] > found["score"]["controls"]["wrong_release"] + 0.1
-    with Image.open(found["run"].file("reconstruction.png")) as picture:
+    score = found.report().score
+    assert len(score.ssim) == len(score.as_published.ssim) == 4
+    assert score.mean_ssim > score.controls.wrong_release + 0.1
+    with Image.open(found.file("reconstruction.png")) as picture:
         pixels = np.asarray(picture)[:20, :20]
     assert (pixels[..., 0] != pixels[..., 1]).any()

@@ -6,6 +6,7 @@ from core.config.finetune import FinetuneConfig
 from core.config.pretrain import PretrainConfig
 from core.runs.directory import Run
 from core.runs.kinds import SearchConfig
+from core.runs.reports.studies import Trial
 from core.runs.store import RunStore
 from core.tasks import attack, finetune, search
 from core.tasks.execute import execute
@@ -40,20 +41,20 @@ def test_every_trial_is_an_attack_that_can_be_repeated(base_store, whole):
     assert whole.status().state == "done", whole.status().message
     rows, report = whole.metrics()[0], whole.report()
     assert [row["attack"] for row in rows] == [f"attack-whole-00{number}" for number in (1, 2, 3)]
-    assert report["table"] == rows
+    assert report.table == whole.table(Trial)
     for row in rows:
         trial = base_store.get(row["attack"])
         assert trial.status().state == "done"
         assert trial.status().summary["search"] == whole.id
-        assert trial.report()["residuals"]["residual"] == row["residual"]
-        assert trial.report()["score"]["mean_ssim"] == row["mean_ssim"]
+        assert trial.report().residuals["residual"] == row["residual"]
+        assert trial.report().score.mean_ssim == row["mean_ssim"]
         assert trial.file("reconstruction.png").is_file()
         assert {name: getattr(trial.config(), name) for name in row["params"]} == row["params"]
     again = base_store.create(base_store.get(rows[1]["attack"]).config())
     execute(again)
-    assert again.report()["residuals"]["residual"] == rows[1]["residual"]
-    assert report["best"]["residual"] == min(row["residual"] for row in rows)
-    assert report["first"]["params"]["lr_x"] == 0.05
+    assert again.report().residuals["residual"] == rows[1]["residual"]
+    assert report.best.residual == min(row["residual"] for row in rows)
+    assert report.first.params["lr_x"] == 0.05
     assert whole.status().summary["done"] == whole.status().step == 3
 
 
@@ -113,8 +114,8 @@ def test_a_trial_that_falls_behind_is_pruned_at_once(base_store):
         assert trial.status().state == "stopped"
         assert "Pruned at step" in trial.status().message
         assert trial.file("reconstruction.png").is_file()
-    assert run.report()["pruned"] == len(pruned)
-    assert run.report()["best"]["attack"] not in [row["attack"] for row in pruned]
+    assert run.report().pruned == len(pruned)
+    assert run.report().best.attack not in [row["attack"] for row in pruned]
     assert told(launch(base_store, "pruned-again", trials=9, lr_x=0.05, knobs=["lr_x"])) == told(run)
 
 
@@ -126,7 +127,7 @@ def test_ntk_on_a_fine_tuning(base_store):
     assert run.status().state == "done", run.status().message
     first, second = run.metrics()[0]
     assert first["params"] == {"lr_x": 0.05, "relu_alpha_end": 1e5 / 2}
-    assert base_store.get(second["attack"]).report()["method"] == "ntk"
+    assert base_store.get(second["attack"]).report().method == "ntk"
     assert second["targets"] == 2
 
 
@@ -135,9 +136,9 @@ def test_an_oracle_says_so_and_prunes_nothing(base_store):
     rows = run.metrics()[0]
     assert {row["state"] for row in rows} == {"done"}
     assert all("oracle" in base_store.get(row["attack"]).config().name for row in rows)
-    assert run.report()["best"]["mean_ssim"] == max(row["mean_ssim"] for row in rows)
-    assert run.report()["oracle"] is run.status().summary["oracle"] is True
-    assert "Oracle" in run.report()["limits"][0]
+    assert run.report().best.mean_ssim == max(row["mean_ssim"] for row in rows)
+    assert run.report().oracle is run.status().summary["oracle"] is True
+    assert "Oracle" in run.report().limits[0]
 
 
 def test_a_trial_that_fails_is_a_row_and_the_rest_goes_on(base_store, monkeypatch):

@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import load_file
 
 from core.config.finetune import FinetuneConfig
+from core.config.knob_change import Change
 from core.runs import tuning
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
@@ -72,7 +73,7 @@ def test_a_repeat_makes_the_same_changes_and_comes_to_the_same_images(store, val
     run = tuned(create(store, values), changed)
     assert {change.knob: change.value for change in run.changes()} == changed
     assert {change.step for change in run.changes()} == {7}
-    assert run.report()["changes"][0] == {"step": 7, "knob": "lr_x", "value": 0.2}
+    assert run.report().changes[0] == Change(step=7, knob="lr_x", value=0.2)
     alphas = {row["step"]: row["relu_alpha"] for row in run.metrics()[0]}
     assert alphas[10] == pytest.approx(50 * 1.2 ** (10 / 40))
     repeat = tuned(create(store, {**values, "changes": run.changes()}), {})

@@ -2,14 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from core.data.catalogue import DEFAULT, KINDS
 from core.io.errors import InputError
 from core.models.modality import unknowns
+from core.runs.directory import Run
+from core.runs.reports.attack import AttackReport
+from core.runs.reports.score import ImageScore
+from core.runs.reports.training import FinetuneReport
 from core.runs.store import default_root
 
 MEASURED = Path(__file__).parents[3] / "assets" / "measured.json"  # python -m benchmarks.algebraic_quality --json FILE
@@ -31,6 +34,18 @@ class Record:
     ssim: tuple[float, ...]
     learning_rate: float | None = None
     run: bool = False    # an attack of the run store instead of a row of the shipped table
+
+
+@dataclass(frozen=True)
+class Victim:
+    """The fine-tuning of a record."""
+
+    samples: int
+    rank: int | None
+    steps: int
+    optimizer: str
+    dtype: str
+    learning_rate: float | None
 
 
 def shipped(path: Path = MEASURED) -> list[Record]:
@@ -76,12 +91,16 @@ def _of_run(root: Path, folder: Path) -> Record | None:
 @lru_cache(maxsize=4096)
 def _attack(folder: str, stamps: tuple[int, ...]) -> tuple[str, str, str, float] | None:
     """Victim, method, threat and mean SSIM of a scored attack; None for any other run."""
-    config, report, status = (_json(Path(folder) / name) for name in ("config.json", "report.json", "status.json"))
-    if config.get("kind") != "attack" or status.get("state") != "done" or not report.get("score"):
+    run = Run(folder)
+    try:
+        config, report, status = run.config(), run.report(AttackReport), run.stored_status()
+    except InputError:  # one damaged file costs one result, not the page
         return None
-    if report.get("status") in CUT_SHORT or not config.get("finetune"):
+    if report is None or not isinstance(report.score, ImageScore) or status.state != "done":
         return None
-    return config["finetune"], report["method"], report["threat"], report["score"]["mean_ssim"]
+    if report.status in CUT_SHORT or not config.finetune:
+        return None
+    return config.finetune, report.method, report.threat, report.score.mean_ssim
 
 
 def _record(folder: str, found: tuple[str, str, str, float]) -> Record | None:
@@ -89,10 +108,10 @@ def _record(folder: str, found: tuple[str, str, str, float]) -> Record | None:
     if victim is None:
         return None
     _, method, threat, ssim = found
-    return Record(method=method, threat=threat, ssim=(ssim,), run=True, **victim)
+    return Record(method=method, threat=threat, ssim=(ssim,), run=True, **asdict(victim))
 
 
-def _victim(folder: str) -> dict[str, Any] | None:
+def _victim(folder: str) -> Victim | None:
     try:
         return _read_victim(folder, (Path(folder) / "report.json").stat().st_mtime_ns)
     except OSError:
@@ -100,26 +119,19 @@ def _victim(folder: str) -> dict[str, Any] | None:
 
 
 @lru_cache(maxsize=4096)
-def _read_victim(folder: str, stamp: int) -> dict[str, Any] | None:
-    report, config = _json(Path(folder) / "report.json"), _json(Path(folder) / "config.json")
-    if "hidden" in (report.get("verdicts") or []) or "samples" not in report or "steps" not in report:
+def _read_victim(folder: str, stamp: int) -> Victim | None:
+    run = Run(folder)
+    try:
+        config, report = run.config(), run.report(FinetuneReport)
+    except InputError:
         return None
-    full = report.get("adaptation") == "full"
-    stored = report.get("adapter_dtype", "float32")
-    dtype = "float32" if (stored, config.get("precision")) == ("float64", "float32") else stored
-    return {"samples": report["samples"], "rank": None if full else capped(report.get("rank")),
-            "steps": report["steps"], "optimizer": report.get("optimizer", "sgd"), "dtype": dtype,
-            "learning_rate": report.get("learning_rate")}
+    if report is None or "hidden" in report.verdicts or report.samples is None or report.steps is None:
+        return None
+    stored = report.adapter_dtype
+    dtype = "float32" if (stored, config.precision) == ("float64", "float32") else stored
+    return Victim(report.samples, None if report.adaptation == "full" else capped(report.rank), report.steps,
+                  report.optimizer, dtype, report.learning_rate)
 
 
 def capped(rank: int | None) -> int | None:
     return None if rank is None else min(int(rank), FULL_RANK)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """{} for what is missing or damaged: one lost file costs one result, not the page."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -13,6 +12,7 @@ from core.config.pretrain import PretrainConfig
 from core.data.catalogue import DEFAULT, KINDS
 from core.io.errors import InputError
 from core.models.modality import unknowns
+from core.runs.reports.training import FinetuneReport
 from core.runs.store import RunStore
 
 # Inputs, hidden layers and logit of the network of Haim et al. 2022, where the base does not tell its own.
@@ -46,11 +46,11 @@ def planned(config: FinetuneConfig, widths: tuple[int, ...] | None) -> Setting:
                    tuple(sorted(set(config.layers))), widths, config.selection, learning_rate=config.learning_rate)
 
 
-def finished(config: FinetuneConfig, report: dict[str, Any], widths: tuple[int, ...] | None) -> Setting:
+def finished(config: FinetuneConfig, report: FinetuneReport, widths: tuple[int, ...] | None) -> Setting:
     """From a run that has ended: who is visible is known."""
     plan = planned(config, widths)
-    return Setting(report.get("samples", plan.samples), plan.rank, plan.steps, plan.optimizer, plan.dtype, plan.layers,
-                   widths, plan.selection, tuple(report.get("visibility") or ()), tuple(report.get("verdicts") or ()),
+    return Setting(plan.samples if report.samples is None else report.samples, plan.rank, plan.steps, plan.optimizer,
+                   plan.dtype, plan.layers, widths, plan.selection, tuple(report.visibility), tuple(report.verdicts),
                    plan.learning_rate)
 
 

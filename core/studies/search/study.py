@@ -5,7 +5,6 @@ depends on the earlier trials alone and not on how often the process was killed 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import optuna
@@ -14,9 +13,9 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from core.runs.kinds import SearchConfig
+from core.runs.reports.studies import Trial as TrialRow
 from core.studies.search.space import Axis
 
-Row = dict[str, Any]
 MOST_REPORTS = 20       # residuals of one trial that pruning looks at
 FEWEST_FOR_MEDIAN = 4   # finished trials before one is judged by them
 FEWEST_FOR_IMPORTANCE = 6
@@ -29,7 +28,7 @@ class Study:
     """Ask for a trial, report its residual as it falls, hand in its row."""
 
     def __init__(self, config: SearchConfig, axes: Sequence[Axis], start: dict[str, float],
-                 rows: Sequence[Row]) -> None:
+                 rows: Sequence[TrialRow]) -> None:
         self.config = config
         self.distributions = {axis.name: FloatDistribution(axis.low, axis.high, log=axis.log) for axis in axes}
         self.oracle = config.objective == "ssim"
@@ -54,12 +53,12 @@ class Study:
         self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, multivariate=True)
         return self._study.ask(self.distributions)
 
-    def tell(self, trial: Trial, row: Row) -> None:
+    def tell(self, trial: Trial, row: TrialRow) -> None:
         """Hand in the row of a trial that was asked for."""
         score = self._score(row)
-        if row["state"] == "done" and score is not None:
-            trial.set_user_attr("mean_ssim", row["mean_ssim"])
-            trial.set_user_attr("residual", row["residual"])
+        if row.state == "done" and score is not None:
+            trial.set_user_attr("mean_ssim", row.mean_ssim)
+            trial.set_user_attr("residual", row.residual)
             self._study.tell(trial, score)
         else:
             self._study.tell(trial, state=TrialState.PRUNED)
@@ -80,19 +79,19 @@ class Study:
                 target=lambda trial, target=target: trial.user_attrs[target])
         return found
 
-    def _score(self, row: Row) -> float | None:
-        return row["mean_ssim" if self.oracle else "residual"]
+    def _score(self, row: TrialRow) -> float | None:
+        return row.mean_ssim if self.oracle else row.residual
 
-    def _frozen(self, row: Row) -> FrozenTrial:
+    def _frozen(self, row: TrialRow) -> FrozenTrial:
         """A row as the trial that it was. One that failed counts as pruned at once, and so as the worst."""
         score = self._score(row)
-        done = row["state"] == "done" and score is not None
-        reported = {step: value for step, value in row["reported"] if value is not None}
+        done = row.state == "done" and score is not None
+        reported = {step: value for step, value in row.reported if value is not None}
         return optuna.trial.create_trial(
-            state=TrialState.COMPLETE if done else TrialState.PRUNED, params=row["params"],
+            state=TrialState.COMPLETE if done else TrialState.PRUNED, params=row.params,
             value=score if done else list(reported.values())[-1] if reported else None,
             distributions=self.distributions, intermediate_values=reported,
-            user_attrs={"mean_ssim": row["mean_ssim"], "residual": row["residual"]})
+            user_attrs={"mean_ssim": row.mean_ssim, "residual": row.residual})
 
 
 def report_every(config: SearchConfig) -> int:

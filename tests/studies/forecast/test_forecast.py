@@ -11,6 +11,7 @@ from core.config.pretrain import PretrainConfig
 from core.io.errors import InputError
 from core.io.files import write_json, write_tensors
 from core.runs.kinds import AttackConfig
+from core.runs.reports.training import FinetuneReport
 from core.runs.store import RunStore
 from core.studies.forecast.counting import measurements, sufficient_rank
 from core.studies.forecast.expected import expect
@@ -191,7 +192,7 @@ def test_a_changed_report_is_read_again_and_a_damaged_one_is_left_out(store):
     victim(store)
     run = attack(store, "a", ssim=0.7)
     assert [item.ssim for item in from_runs(store.root)] == [(0.7,)]
-    report = run.report()
+    report = run.report().stored()
     write_json(run.file("report.json"), {**report, "score": {"mean_ssim": 0.9}})
     assert [item.ssim for item in from_runs(store.root)] == [(0.9,)]
     run.file("report.json").write_text("{half")
@@ -213,7 +214,8 @@ def test_settings_of_plans_runs_and_files(store, tmp_path):
     assert planned(config.model_copy(update={"precision": "float64"}), None).dtype == "float64"
     assert planned(FinetuneConfig(base="b", adaptation="full"), None).rank is None
     assert planned(FinetuneConfig(base="b", indices=[7, 8, 9]), None).samples == 3
-    ended = finished(config, {"samples": 3, "visibility": [1.0, 1e-9], "verdicts": ["visible", "hidden"]}, (784, 5, 1))
+    report = FinetuneReport(samples=3, visibility=[1.0, 1e-9], verdicts=["visible", "hidden"])
+    ended = finished(config, report, (784, 5, 1))
     assert ended.verdicts == ("visible", "hidden")
     assert ended.widths == (784, 5, 1)
     store.create(PretrainConfig(hidden=300), run_id="base")

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from core.runs.kinds import AttackConfig, SearchConfig, parse_config
+from core.runs.reports.studies import Trial
 from core.studies.search.report import rank_correlation, report
 from core.studies.search.space import axes, start_values, trial_values
 from core.studies.search.study import Study, report_every
@@ -19,14 +20,14 @@ def make(config: SearchConfig, rows=()) -> Study:
 
 
 def row(number: int, params: dict[str, float], *, state: str = "done", residual: float | None = None,
-        reported=()) -> dict:
+        reported=()) -> Trial:
     """Only lr_x matters: the best is at 0.02, and images are the better the lower the residual."""
     value = 0.01 + math.log10(params["lr_x"] / 0.02) ** 2 if residual is None else residual
-    return {"trial": number, "attack": f"a-{number}", "state": state, "params": params, "residual": value,
-            "mean_ssim": 1 / (1 + value), "reported": list(reported), "importance": {}}
+    return Trial(trial=number, attack=f"a-{number}", state=state, params=params, residual=value,
+                 mean_ssim=1 / (1 + value), reported=list(reported))
 
 
-def run_all(config: SearchConfig, *, cut_after: int | None = None) -> list[dict]:
+def run_all(config: SearchConfig, *, cut_after: int | None = None) -> list[Trial]:
     study, rows = make(config), []
     for number in range(1, config.trials + 1):
         trial = study.ask()
@@ -40,16 +41,16 @@ def run_all(config: SearchConfig, *, cut_after: int | None = None) -> list[dict]
 def test_the_first_trial_is_the_config_itself_and_all_stay_in_range():
     config = SearchConfig(trials=12, lr_x=0.003)
     rows = run_all(config)
-    assert rows[0]["params"] == {"init_scale": 0.3, "lr_x": 0.003, "min_lambda": 0.1, "relu_alpha_start": 5.0}
+    assert rows[0].params == {"init_scale": 0.3, "lr_x": 0.003, "min_lambda": 0.1, "relu_alpha_start": 5.0}
     for name in config.knobs:
         low, high = AttackConfig.model_fields[name].json_schema_extra["search"]
-        assert all(low <= item["params"][name] <= high for item in rows)
-        assert len({item["params"][name] for item in rows}) == 12
+        assert all(low <= item.params[name] <= high for item in rows)
+        assert len({item.params[name] for item in rows}) == 12
 
 
 def test_a_first_value_beyond_the_range_widens_it():
     config = SearchConfig(trials=1, lr_x=5.0, knobs=["lr_x"])
-    assert run_all(config)[0]["params"] == {"lr_x": 5.0}
+    assert run_all(config)[0].params == {"lr_x": 5.0}
     assert axes(config, {"lr_x": 5.0})[0].high == 5.0
 
 
@@ -67,16 +68,16 @@ def test_it_finds_the_knob_that_matters():
     importance = make(config, rows).importance()
     assert importance["residual"]["lr_x"] > 0.8
     assert importance["mean_ssim"]["lr_x"] > 0.8
-    assert best(rows, "residual")["residual"] < 0.05 < rows[0]["residual"]
+    assert best(rows, "residual").residual < 0.05 < rows[0].residual
     assert rank_correlation(rows) == pytest.approx(-1)
 
 
 def test_an_oracle_maximises_the_score():
     config = SearchConfig(trials=30, lr_x=0.9, knobs=["lr_x"], objective="ssim")
     rows = run_all(config)
-    assert best(rows, "ssim")["mean_ssim"] > 0.95 > rows[0]["mean_ssim"]
-    assert report(config, rows)["oracle"] is True
-    assert "Oracle" in report(config, rows)["limits"][0]
+    assert best(rows, "ssim").mean_ssim > 0.95 > rows[0].mean_ssim
+    assert report(config, rows).oracle is True
+    assert "Oracle" in report(config, rows).limits[0]
 
 
 def test_the_median_prunes_after_a_third_of_the_steps():
