@@ -36,7 +36,7 @@ from core.tasks.inputs import observe_files
 from core.training.pretrain import pretrain
 
 OUT = Path(__file__).parent / "output" / "confidence.jsonl"
-ADAPTERS, SEARCHES, TRAINED = 90, 12, 24  # cases of a half: adapters for auto, for ntk, trained weights for kkt
+ADAPTERS, SEARCHES, TRAINED = 90, 12, 24  # of a half: for auto, for ntk (twice: any, and high ranks), for kkt
 MNIST = (0.1307, 0.3081)
 TWISTS = ("no mean", "mean of a half", "mean in 0..255", "normalised pixels", "inverted pictures", "merged file",
           "full fine-tuning", "bfloat16", "other base", "noise", "adamw", "drift", "faces")
@@ -96,6 +96,12 @@ def cases() -> list[Case]:
                 samples=samples, rank=draw.choice([1, 4, 8, 16, 64, 128]),
                 steps=draw.choice([10, 100]) if twist == "drift" else steps,
                 learning_rate=draw.choice([3e-4, 1e-2]), visible=draw.random() < 0.7, seed=index))
+        for index in range(SEARCHES):  # where gradient matching has enough to go by
+            found.append(Case(
+                half=half, method="ntk", base=draw.choice(["small init", "default init"]), width=draw.choice([64, 200]),
+                samples=draw.choice([1, 2]), rank=draw.choice([128, 512, 784]), seed=200 + index,
+                steps=draw.choice([1, 1, 10]), learning_rate=draw.choice([3e-4, 1e-2]),
+                twist=draw.choice(["", "", "full fine-tuning", "no mean", "normalised pixels", "inverted pictures"])))
         for index in range(TRAINED):
             found.append(Case(
                 half=half, method="kkt",

@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from core.assessment.finding import controls_of, is_finding
 from core.config.thresholds import RECOVERED
 from core.plots.figures import HEIGHT, log_ticks, power, style
 from core.plots.palette import colour
@@ -34,7 +35,7 @@ def landscape_row(run: Run) -> dict[str, Any] | None:
     score = report.score if report else None
     if status.state != "done" or not isinstance(score, ImageScore):
         return None
-    made, notes = referred(run, "finetune"), listed_notes(run)
+    made, notes, controls = referred(run, "finetune"), listed_notes(run), controls_of(score)
     victim = made.report(FinetuneReport) if made else None
     return {"id": run.id, "run": title(config, status), "method": report.method, "threat": report.threat,
             "rank": (victim.rank or FULL_RANK) if victim else "–", "samples": score.targets,
@@ -43,6 +44,8 @@ def landscape_row(run: Run) -> dict[str, Any] | None:
             "feature_cosine": victim and victim.feature_cosine_min,
             "weakest": min(victim.visibility) if victim and victim.visibility else None,
             "optimizer": victim and victim.optimizer, "mean_ssim": score.mean_ssim, "mean_psnr": score.mean_psnr,
+            "mean_image": controls.mean_image, "wrong_release": controls.wrong_release,
+            "finding": is_finding(score.mean_ssim, controls),
             "recovered": sum(value > RECOVERED for value in score.ssim) / score.targets,
             "tags": ", ".join(notes.tags), "note": notes.text, "created": status.created}
 

@@ -32,6 +32,7 @@ class AttackReport(Report):
     residuals: dict[str, Number] = {}
     confidence: list[Number] = []    # in [0, 1]
     confidence_is: str = ""          # the event that it is the probability of
+    sample_facts: list[dict[str, Number]] = []  # what it rests on, by `core.reconstruction.calibration.FACTS`
     # A point's distance tells the two apart.
     score: Annotated[PointScore | ImageScore | None, Field(union_mode="left_to_right")] = None
     changes: list[Change] = []       # of knobs, in the middle of it
