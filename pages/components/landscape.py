@@ -13,8 +13,8 @@ from pages.components.plot import plot
 from pages.components.runs import IMAGES_HIGH, IMAGES_WIDE, thumbnail_uri
 
 FILTERS = {"method": "Method", "threat": "Threat", "optimizer": "Fine-tuned with"}
-SHOWN = ["run", "images", "mean_ssim", "mean_image", "wrong_release", "finding", "recovered", "method", "threat", "rank",
-         "samples", "steps", "restarts", "residual", "seconds", "tags", "note", "open"]
+SHOWN = ["run", "images", "mean_ssim", "mean_image", "wrong_release", "finding", "recovered", "method", "threat",
+         "rank", "samples", "steps", "restarts", "residual", "seconds", "tags", "note", "open"]
 COLUMNS = {"images": "truth and found", "mean_ssim": "mean SSIM", "mean_image": "mean image",
            "wrong_release": "wrong release", "recovered": "above 0.4", "samples": "N",
            "steps": "T", "restarts": "R", "residual": "relative residual"}
