@@ -45,7 +45,9 @@ from core.runs.reports.stored import Report
 from core.runs.status import Status, parse_status, process_alive
 
 LOCK_SECONDS = 2.0    # others hold a run's lock for moments only, unless they execute it
-MOST_KEPT = 20_000       # parsed files in memory, a few kB each
+MOST_KEPT = 20_000         # parsed files in memory, a few kB each
+MOST_REPORTS = 500         # parsed reports in memory, three times as large as their files
+MOST_KEPT_BYTES = 1 << 16  # a longer report is parsed each time
 _READ_TRIES = 5
 Parsed = TypeVar("Parsed")
 MetricsRow = dict[str, Any]  # one line of metrics.jsonl; which columns it has depends on the kind of run
@@ -145,11 +147,14 @@ class Run:
     def report(self, model: type[Kind] = Report) -> Kind | None:
         """report.json as the model of the run's kind; None where there is none, and where the kind is not that of
         `model`. Raises `InputError` where it is damaged."""
-        own, path = MODELS[self.config().kind], self.file("report.json")
-        if not issubclass(own, model):
+        if not issubclass(MODELS[self.config().kind], model):
             return None
+        path = self.file("report.json")
         try:
-            return read_report(own, self._read(path), path)
+            stat = path.stat()
+            if stat.st_size > MOST_KEPT_BYTES:
+                return _parse_report(self)
+            return _reports.get(self, _parse_report, (stat.st_mtime_ns, stat.st_ino, stat.st_size))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (UnicodeDecodeError, OSError) as error:
@@ -252,10 +257,16 @@ class _Newest:
 
 
 _parsed = _Newest(MOST_KEPT)
+_reports = _Newest(MOST_REPORTS)
 
 
 def _parse_config(run: Run) -> RunConfig:
     return parse_config(run._json("config.json", required=True))
+
+
+def _parse_report(run: Run) -> Report:
+    path = run.file("report.json")
+    return read_report(MODELS[run.config().kind], run._read(path), path)
 
 
 def _read_status(run: Run) -> Status:
