@@ -13,8 +13,17 @@ from core.data.samples import Samples
 from core.models.mlp import MLP, init_small_first_layer
 from core.runs.store import RunStore
 from core.training.pretrain import pretrain
+from tests.helpers.marks import MARKED, TESTS
 
 torch.set_num_threads(1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for folder, mark in MARKED.items():
+            if item.path.is_relative_to(TESTS / folder):
+                item.add_marker(mark)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.marks import MARKED, TESTS
+
 ROOT = Path(__file__).parents[1]
 # In the place of .venv's Python: notes what pip is asked for, and refuses the lock where a file says so.
 PYTHON = """#!/bin/sh
@@ -72,3 +74,11 @@ def test_without_a_lock_the_direct_list_serves(checkout):
     (checkout / "requirements.lock").unlink()
     assert setup(checkout)[1] == ["-r requirements.txt"]
     assert setup(checkout) == ("", [])
+
+
+def test_folders_that_are_marked_are_there(request):
+    """Marks of a folder that was renamed would be lost silently."""
+    assert [folder for folder in MARKED if not any((TESTS / folder).glob("test_*.py"))] == []
+    marked = {item.path: {mark.name for mark in item.iter_markers()} for item in request.session.items}
+    assert [path for path, marks in marked.items() for folder, mark in MARKED.items()
+            if path.is_relative_to(TESTS / folder) and mark not in marks] == []

@@ -203,6 +203,7 @@ with recorder.Recorder(Run(sys.argv[1])) as monitor:
 """
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_leaves_a_run_that_reads_and_resumes(run):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for attempt in range(3):
