@@ -18,7 +18,7 @@ class AttackKnobs(Tunable):
     adapter: str = knob("", help="peft adapter folder, for files made elsewhere.")
     tuned: str = knob("", help="Fully fine-tuned checkpoint (.safetensors or .pth) in the place of an adapter, for "
                       "files made elsewhere.")
-    method: Literal["auto", "ntk", "kkt", "algebraic"] = knob(
+    method: str = knob(
         "auto", help="Attack; auto takes the one that suits what was released and says why.")
     threat: Literal["oracle", "informed", "released-only"] = knob(
         "informed", help="What the adversary knows of a fine-tuning run. released-only: the published files. informed: "
