@@ -1,11 +1,10 @@
 """Which library multiplies float32 matrices on the CPU: torch's own, or oneDNN where it is as exact and faster.
 
 torch hands float32 products to its BLAS (MKL on x86) unless ``torch.backends.mkldnn.matmul.fp32_precision`` is
-"bf16"; then oneDNN takes them. What that means is the processor's affair. With AVX-512 but no bfloat16 unit oneDNN
-computes in float32 all the same, at an error of 4.0e-7 for MKL's 2.5e-7 and on some processors twice as fast; with
-such a unit it rounds to bfloat16, an error of 3e-3; without AVX-512 nothing changes. So both are tried on products of
-the sizes that runs take, once a process, and oneDNN is taken where its error stays below `EXACT` and it is
-`FASTER` times as fast at least.
+"bf16"; then oneDNN takes them. What that means is the processor's affair. On some oneDNN computes in float32 all the
+same, and was seen twice as fast there at an error of 4.0e-7 for MKL's 2.5e-7; with a bfloat16 unit it rounds to that,
+an error of 3e-3; where this was written nothing changes. So both are tried on products of the sizes that runs take,
+once a process, and oneDNN is taken where its error stays below `EXACT` and it is `FASTER` times as fast at least.
 
 A float64 product is never touched. On CUDA neither: TF32 stays off there, as torch has it.
 """
