@@ -217,7 +217,7 @@ def _report(config: ExperimentConfig, base: Checkpoint | None, rows: list[Experi
     if not preset.finetunes:
         limits.append("A wrong release: the same images matched to digits that the base never saw. SSIM above 0.4 "
                       "happens with it as well, so both numbers stand beside their own.")
-    told = [row["finding"] for row in rows if row.get("finding") is not None]
+    told = [row.finding for row in rows if row.finding is not None]
     if not all(told):
         limits.append(f"{told.count(False)} of {counted(len(told), 'scored point')} are no better than the mean image "
                       "or than a wrong release: these are no findings.")
