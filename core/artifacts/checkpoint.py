@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
+from core.artifacts.input_statistics import find_statistics
 from core.artifacts.network_layout import build_network
-from core.artifacts.tensor_files import read_tensors
+from core.artifacts.tensor_files import read_file
 from core.io.errors import InputError
 from core.io.files import write_tensors
 from core.models.conv import Network
@@ -27,6 +28,7 @@ class Checkpoint:
 
     network: Network
     facts: dict[str, Any] = field(default_factory=dict)
+    inputs_said: str = ""   # where the file says what was done to the pixels, and how that was read; empty: nowhere
 
     @property
     def fingerprint(self) -> str:
@@ -54,8 +56,10 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"checkpoint: there is no file {path}; name a .safetensors or .pth file.")
-    tensors, metadata = read_tensors(path, field="checkpoint")
-    return Checkpoint(build_network(path, tensors, metadata), _facts(path, metadata.get("facts", "{}")))
+    file = read_file(path, field="checkpoint")
+    statistics = find_statistics(path, file)
+    return Checkpoint(build_network(path, file.tensors, file.metadata, statistics),
+                      _facts(path, file.metadata.get("facts", "{}")), statistics.said)
 
 
 def _facts(path: Path, text: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.artifacts.input_statistics import InputStatistics, set_statistic
 from core.io.errors import InputError
 from core.models.conv import ConvNet, Network, feature_side
 from core.models.mlp import MLP
@@ -20,8 +21,10 @@ from core.models.mlp import MLP
 BATCH_NORM = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def build_network(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Network:
+def build_network(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str],
+                  statistics: InputStatistics) -> Network:
     """The network with these tensors, float32 or float64 as stored; raises `InputError`."""
+    tensors = _unwrapped(tensors)
     if norms := [name for name in tensors if name.endswith(BATCH_NORM)]:
         raise InputError(f"checkpoint: {path} holds {norms[0]} of a batch norm, with which a network is no sum of its "
                          "features; only networks without it are supported.")
@@ -40,13 +43,8 @@ def build_network(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     if any(weight.ndim != 2 for weight in ordered[convolutions:]) or convolutions == len(ordered):
         raise InputError(f"checkpoint: {path} has a weight that is not a matrix where one is needed; convolutions "
                          "come first, fully connected layers after them.")
-    mean = tensors.get("input_mean")
-    if convolutions:
-        shape = _shape_of_conv(path, mean)
-        inputs = ordered[0].shape[1]
-    else:
-        inputs = ordered[0].shape[1]
-        shape = _shape_of_flat(path, mean, inputs)
+    mean, inputs = statistics.mean, ordered[0].shape[1]
+    shape = _shape_of_conv(path, statistics, inputs) if convolutions else _shape_of_flat(path, statistics, inputs)
     _check_chain(path, ordered, tensors, inputs)
     biases = [f"layers.{index}.bias" in tensors for index in range(len(ordered))]
     with torch.device("cpu"):
@@ -55,9 +53,19 @@ def build_network(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     dtype = torch.float64 if ordered[0].dtype == torch.float64 else torch.float32
     network = network.to(dtype)
     state = {name: tensors[name] for name in network.state_dict() if name != "input_mean"}
-    state["input_mean"] = mean.reshape(shape) if mean is not None else torch.zeros(shape)
-    network.load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()})
+    network.load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()}, strict=False)
+    for name, value in (("input_mean", mean), ("input_std", statistics.std)):
+        if value is not None:
+            set_statistic(network, name, value, what=f"checkpoint: in {path}, {name}")
     return network.requires_grad_(False)
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without what wrappers put before the layers' names: ``module.`` (parallel), ``_orig_mod.`` (compiled), …"""
+    prefixes = {key[:match.start(1)] for key in tensors if (match := re.search(r"(?:^|\.)(layers\.\d+\.weight)$", key))}
+    if len(prefixes) != 1 or not (prefix := next(iter(prefixes))):
+        return tensors
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items()}
 
 
 def _check_chain(path: Path, ordered: list[Tensor], tensors: dict[str, Tensor], inputs: int) -> None:
@@ -86,7 +94,7 @@ def _conv(path: Path, ordered: list[Tensor], count: int, biases: list[bool], sha
                          "supported.")
     if ordered[0].shape[1] != shape[0]:
         raise InputError(f"checkpoint: in {path}, layers.0.weight takes {ordered[0].shape[1]} channels, but "
-                         f"input_mean has {shape[0]}.")
+                         f"the images have {shape[0]}.")
     side = shape[1]
     for index, (kernel, stride, padding) in enumerate(zip(kernels, strides, paddings, strict=True)):
         side = feature_side(side, kernel=kernel, stride=stride, padding=padding)
@@ -119,21 +127,23 @@ def _steps(path: Path, count: int, metadata: dict[str, str]) -> tuple[list[int],
     return lists[0], lists[1]
 
 
-def _shape_of_conv(path: Path, mean: Tensor | None) -> tuple[int, int, int]:
-    if mean is None or mean.ndim != 3:
-        raise InputError(f"checkpoint: {path} has convolutions and needs a tensor input_mean [channels, height, "
-                         "width], which says how large the images are (zeros where nothing was subtracted).")
-    return tuple(mean.shape)
+def _shape_of_conv(path: Path, statistics: InputStatistics, channels: int) -> tuple[int, int, int]:
+    if statistics.mean is not None and statistics.mean.ndim == 3:
+        return tuple(statistics.mean.shape)
+    if statistics.side is not None:
+        return (channels, statistics.side, statistics.side)
+    raise InputError(f"checkpoint: {path} has convolutions and needs a tensor input_mean [channels, height, "
+                     "width], which says how large the images are (zeros where nothing was subtracted).")
 
 
-def _shape_of_flat(path: Path, mean: Tensor | None, inputs: int) -> tuple[int, int, int]:
+def _shape_of_flat(path: Path, statistics: InputStatistics, inputs: int) -> tuple[int, int, int]:
     """The picture that a flat input most likely is: that of the mean, CIFAR colour, a grey square, else one row."""
-    if mean is not None and mean.numel() != inputs:
-        raise InputError(f"checkpoint: in {path}, input_mean has shape {list(mean.shape)}, but the first layer takes "
-                         f"{inputs} inputs.")
-    if mean is not None and mean.ndim == 3:
+    mean, side = statistics.mean, statistics.side
+    if mean is not None and mean.numel() == inputs and mean.ndim == 3:
         return tuple(mean.shape)
-    side = math.isqrt(inputs)
-    if inputs == 3072:
-        return (3, 32, 32)
-    return (1, side, side) if side * side == inputs else (1, 1, inputs)
+    if side is not None and inputs % (side * side) == 0:
+        return (inputs // (side * side), side, side)
+    colour = inputs == 3072 or (mean is not None and mean.numel() == 3)
+    side = math.isqrt(inputs // 3 if colour else inputs)
+    shape = (3 if colour else 1, side, side)
+    return shape if math.prod(shape) == inputs else (1, 1, inputs)

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,37 @@ from torch import Tensor
 from core.io.errors import InputError
 
 PICKLES = (".pth", ".pt", ".bin")
+STATE_DICTS = ("state_dict", "model_state_dict", "model")  # under which training scripts keep the weights
 
 
-def read_tensors(path: Path, *, field: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors by name and the metadata ({} for a pickle); raises `InputError`, which names `field`.
+@dataclass(frozen=True)
+class TensorFile:
+    """Tensors by name, the metadata of a safetensors file, and what a pickle holds beside its state_dict."""
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, Any] = field(default_factory=dict)   # of inner dictionaries as "outer.inner"
+
+
+def read_file(path: Path, *, field: str) -> TensorFile:
+    """Raises `InputError`, which names `field`.
 
     ``.pth``, ``.pt`` and ``.bin`` are pickles: a state_dict, bare or under ``state_dict``, read with
     ``weights_only=True`` or refused. What is no tensor in it is left out.
     """
     if path.suffix in PICKLES:
-        return _read_pickle(path, field), {}
+        return _read_pickle(path, field)
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            return TensorFile({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{field}: {path} is not a whole safetensors file ({error}); save it again.") from error
+
+
+def read_tensors(path: Path, *, field: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors by name and the metadata of `read_file`."""
+    file = read_file(path, field=field)
+    return file.tensors, file.metadata
 
 
 def read_tensor(path: Path, *, field: str, name: str) -> Tensor:
@@ -40,13 +57,19 @@ def read_tensor(path: Path, *, field: str, name: str) -> Tensor:
     return tensors.get(name, next(iter(tensors.values()))).detach()
 
 
-def _read_pickle(path: Path, field: str) -> dict[str, Tensor]:
+def _read_pickle(path: Path, field: str) -> TensorFile:
     content = _unpickle(path, field)
-    content = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(content, dict):
         raise InputError(f"{field}: {path} holds a {type(content).__name__}, not a state_dict; save "
                          "model.state_dict().")
-    return {name: tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+    name = next((name for name in STATE_DICTS if isinstance(content.get(name), dict)), None)
+    weights = content if name is None else content[name]
+    tensors = {key: tensor for key, tensor in weights.items() if isinstance(tensor, Tensor)}
+    outside = {} if name is None else {key: value for key, value in content.items() if key != name}
+    inner = {f"{key}.{part}": value for key, entry in {**content, **outside}.items()
+             if isinstance(entry, dict) and key != name for part, value in entry.items()}
+    rest = {key: value for key, value in weights.items() if not isinstance(value, (Tensor, dict))}
+    return TensorFile(tensors, beside={**rest, **outside, **inner})
 
 
 def _unpickle(path: Path, field: str) -> Any:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.io.wording import counted
-from core.models.mlp import MLP
+from core.models.mlp import MLP, standardised
 
 
 class ConvNet(nn.Module):
@@ -34,6 +34,7 @@ class ConvNet(nn.Module):
         self.layers.extend(nn.Linear(n_in, n_out, bias=bias) for n_in, n_out, bias in
                            zip([features, *hidden], [*hidden, 1], biases[len(channels):], strict=True))
         self.register_buffer("input_mean", torch.zeros(image_shape))
+        self.register_buffer("input_std", None)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -57,7 +58,7 @@ class ConvNet(nn.Module):
                                             "paddings": [layer.padding[0] for layer in self.convolutions]})}
 
     def forward(self, x: Tensor) -> Tensor:
-        h = x - self.input_mean
+        h = standardised(self, x)
         for layer in self.layers[:-1]:
             h = torch.relu(layer(h if isinstance(layer, nn.Conv2d) else h.flatten(1)))
         return self.layers[-1](h.flatten(1)).squeeze(1)

@@ -25,6 +25,7 @@ class MLP(nn.Module):
         self.layers = nn.ModuleList(
             nn.Linear(n_in, n_out, bias=bias) for n_in, n_out, bias in zip(widths, widths[1:], biases, strict=False))
         self.register_buffer("input_mean", torch.zeros(image_shape))
+        self.register_buffer("input_std", None)  # [channels, H, W] where pixels were divided as well
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -48,14 +49,26 @@ class MLP(nn.Module):
         return {}
 
     def centre(self, x: Tensor) -> Tensor:
-        """Images [..., C, H, W] in [0, 1] to mean-free inputs [..., D]."""
-        return (x - self.input_mean).flatten(-3)
+        """Images [..., C, H, W] in [0, 1] to the first layer's inputs [..., D]: (x - mean) / std."""
+        return standardised(self, x).flatten(-3)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.centre(x)
         for layer in self.layers[:-1]:
             h = torch.relu(layer(h))
         return self.layers[-1](h).squeeze(-1)
+
+
+def standardised(network: nn.Module, x: Tensor) -> Tensor:
+    """Images [..., C, H, W] in [0, 1] as the network takes them; without an ``input_std`` only the mean goes."""
+    centred = x - network.input_mean
+    return centred if network.input_std is None else centred / network.input_std
+
+
+def pixel_scale(network: nn.Module) -> Tensor:
+    """How far a pixel moves for one unit of the network's input, [channels, H, W]: its ``input_std``, or ones."""
+    std = getattr(network, "input_std", None)
+    return torch.ones_like(network.input_mean) if std is None else std
 
 
 def layer_names(network: MLP) -> list[str]:

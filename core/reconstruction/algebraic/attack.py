@@ -15,7 +15,7 @@ import torch
 from core.config.monitor import Monitor
 from core.diagnostics.spectra import spectra
 from core.io.errors import InputError
-from core.models.mlp import MLP
+from core.models.mlp import MLP, pixel_scale
 from core.reconstruction.algebraic.closed_form import coefficient, single_input
 from core.reconstruction.algebraic.drift import has_drifted, many_steps
 from core.reconstruction.algebraic.knobs import AlgebraicKnobs
@@ -146,7 +146,7 @@ def _labelled(network: MLP, estimate: Estimate | None, separation: Separation, s
 def _closed_form(observation: WeightDelta, update: LayerUpdate) -> AttackResult:
     """One sample and a bias gradient: x = dW_j / db_j, exact (Geiping et al. 2020, proposition 3.1)."""
     network = observation.network
-    x = single_input(update) + network.input_mean.double().flatten()
+    x = single_input(update) * pixel_scale(network).double().flatten() + network.input_mean.double().flatten()
     k = coefficient(network, x, update.B @ update.A[:, -1], 1.0)
     image = x.clamp(0, 1).view(1, *network.image_shape).float()
     outside = float((x - x.clamp(0, 1)).abs().max())

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from core.models.mlp import MLP
+from core.models.mlp import MLP, pixel_scale
 from core.reconstruction.algebraic.programme import Programme, Solution, solve_programme, variation
 from core.reconstruction.algebraic.separation import Separation
 from core.reconstruction.algebraic.updates import TYPICAL, LayerUpdate
@@ -96,9 +96,11 @@ def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Sepa
               else layer.bias.detach().cpu().double() for layer, weight in zip(network.layers, weights, strict=True)]
     mean = network.input_mean.detach().cpu().double().flatten()
     D = mean.numel()
-    linear, offset = torch.eye(D, dtype=torch.float64), -mean     # h_l = linear x + offset
+    std = pixel_scale(network).detach().cpu().double().flatten()
+    linear, offset = torch.diag(1 / std), -mean / std             # h_l = linear x + offset
     first = separation.layers[0].measured[sample]
-    unit = float(first.norm() / (updates[0].A.norm() * TYPICAL))
+    pixels = updates[0].A[:, :D] / std
+    unit = float(first.norm() / (pixels.norm() * TYPICAL))
     rows, values, signs, sign_values = [], [], [], []
     for level in range(len(weights)):
         reading = separation.layers.get(level)
@@ -115,14 +117,14 @@ def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Sepa
                 kept = _beside(reading.measured, sample, itself=level == 0)
                 A, constant, measured = kept.T @ A, kept.T @ constant, kept.T @ measured
                 noise += DRIFT * float(reading.measured[sample].norm()) / math.sqrt(len(reading.measured[sample]))
-            row = A @ linear if level else A
+            row = A @ linear if level else A / std
             value = -(A @ offset) - constant
             scale = math.sqrt((noise / unit) ** 2 + (ARITHMETIC * float(size) / unit) ** 2)
             rows.append(torch.cat([row, -(measured / unit)[:, None]], dim=1) / scale)
             values.append(value / scale)
         if reading is None:
             continue
-        before, bias = (weights[0], weights[0] @ offset + biases[0]) if level == 0 else \
+        before, bias = (weights[0] / std, weights[0] @ offset + biases[0]) if level == 0 else \
             (weights[level] @ linear, weights[level] @ offset + biases[level])
         on, certain = reading.on[sample], reading.certain[sample]
         direction = torch.where(on, 1.0, -1.0).double()

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from core.host.compute import Compute
+from core.models.mlp import pixel_scale
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.layers import layer_weights, squared_norms
 from core.reconstruction.objectives.ntk import EXACT, signed
@@ -81,6 +82,10 @@ class KKTStationarity:
     @property
     def input_mean(self) -> Tensor:
         return self.surrogate.network.input_mean
+
+    @property
+    def pixel_scale(self) -> Tensor:
+        return pixel_scale(self.surrogate.network)
 
     @property
     def homogeneous(self) -> bool:

@@ -22,6 +22,7 @@ from core.host.compute import Compute
 from core.io.errors import InputError
 from core.models.homogeneous import homogeneous
 from core.models.margin import hard_margin, soft_margin
+from core.models.mlp import pixel_scale
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.layers import layer_weights, parameters_by_layer, squared_norms
 from core.reconstruction.objectives.modified_relu import softened
@@ -54,6 +55,10 @@ class KKTAutograd:
     @property
     def input_mean(self) -> Tensor:
         return self.network.input_mean
+
+    @property
+    def pixel_scale(self) -> Tensor:
+        return pixel_scale(self.network)
 
     def evaluate(self, candidate: Candidate, *, relu_alpha: float) -> Evaluation:
         k = self._signed(candidate) / candidate.lam.shape[1]

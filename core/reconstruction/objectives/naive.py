@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from core.host.compute import Compute
+from core.models.mlp import pixel_scale
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.ntk import EXACT
 from core.reconstruction.objectives.protocol import Evaluation
@@ -32,6 +33,10 @@ class NaiveConfidence:
     @property
     def input_mean(self) -> Tensor:
         return self.surrogate.network.input_mean
+
+    @property
+    def pixel_scale(self) -> Tensor:
+        return pixel_scale(self.surrogate.network)
 
     def evaluate(self, candidate: Candidate, *, relu_alpha: float | Tensor) -> Evaluation:
         features = self.surrogate.features(candidate.x, relu_alpha=relu_alpha)

@@ -24,6 +24,7 @@ from torch import Tensor
 from core.artifacts.factors import Factors
 from core.host.compute import Compute
 from core.io.errors import InputError
+from core.models.mlp import pixel_scale
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.low_rank_target import LowRankTarget
 from core.reconstruction.objectives.protocol import Evaluation
@@ -91,6 +92,10 @@ class NTKStationarity:
     @property
     def input_mean(self) -> Tensor:
         return self.surrogate.network.input_mean
+
+    @property
+    def pixel_scale(self) -> Tensor:
+        return pixel_scale(self.surrogate.network)
 
     def evaluate(self, candidate: Candidate, *, relu_alpha: float | Tensor) -> Evaluation:
         features = self._features(candidate, relu_alpha)

@@ -29,6 +29,10 @@ class Objective(Protocol):
     def input_mean(self) -> Tensor:
         """What the network subtracts from an image, [C, H, W], where the objective computes."""
 
+    @property
+    def pixel_scale(self) -> Tensor:
+        """What the network divides the rest by, [C, H, W]; ones where it divides by nothing."""
+
     def evaluate(self, candidate: Candidate, **annealed: float | Tensor) -> Evaluation:
         """Value and gradients. `annealed` is what the plan changes from step to step (``relu_alpha``, the sharpness of
         a ModifiedReLU surrogate), by name; as tensors [] where a step is recorded."""
@@ -61,7 +65,7 @@ class Confining(Protocol):
     """Its observation says which inputs are possible."""
 
     def allowed_inputs(self) -> tuple[Tensor, Tensor] | None:
-        """Orthonormal bases [D, K] of the centred inputs that the observation sees, and of those that it leaves open;
+        """Orthonormal bases [D, K] of the network's inputs that the observation sees, and of those that it leaves open;
         float64 on the CPU. None where it says nothing of them."""
 
 

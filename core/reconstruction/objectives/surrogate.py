@@ -4,7 +4,7 @@ ModifiedReLU (Haim et al. 2022): forward ReLU, derivative sigmoid(alpha z). A sa
 factors as outer(e_l, h_l) with the layer's input h_l and its back-propagated signal e_l; an attack
 differentiates a function of these factors once more. For l = 0 … L-1, gates d_l = sigmoid(alpha z_l):
 
-    h_0 = x - mean      z_l = W_l h_l + b_l      h_{l+1} = relu(z_l)
+    h_0 = (x - mean) / std      z_l = W_l h_l + b_l      h_{l+1} = relu(z_l)
     e_{L-1} = 1         e_l = d_l * (W_{l+1}^T e_{l+1})
 
 A network of C outputs has the direction of its margin at the top, e_{L-1} in R^C (`core.models.margin`): the hard
@@ -79,7 +79,7 @@ class Surrogate:
 
     def pull_back(self, features: SurrogateFeatures, grad_inputs: dict[int, Tensor],
                   grad_signals: dict[int, Tensor], grad_preactivations: dict[int, Tensor] | None = None) -> Tensor:
-        """Gradient with respect to the centred input [..., D], from those with respect to h_l, e_l and z_l.
+        """Gradient with respect to the pixels [..., D], from those with respect to h_l, e_l and z_l.
 
         A layer without an entry contributes nothing.
         """
@@ -115,7 +115,9 @@ class Surrogate:
                 grad_input = _add_product(grad_input, grad_z, self.weights[level])
         if grad_input is None:
             grad_input = torch.zeros_like(features.inputs[0])
-        return grad_input if self.basis is None else grad_input @ self.basis.T
+        if self.basis is not None:
+            grad_input = grad_input @ self.basis.T
+        return grad_input if self.network.input_std is None else grad_input / self.network.input_std.flatten()
 
 
 def is_exact(relu_alpha: float | Tensor) -> bool:

@@ -58,4 +58,5 @@ def row_space(objective: Objective, *, compute: Compute) -> SearchSpace:
     seen, unseen = allowed
     blocks = [block for block in (seen, unseen) if block.shape[1] > 0]
     scaled = [block * (len(block) / (len(blocks) * block.shape[1])) ** 0.5 for block in blocks]
-    return SearchSpace(centre, compute.place(torch.cat(scaled, dim=1)), seen.shape[1])
+    basis = compute.place(torch.cat(scaled, dim=1)) * objective.pixel_scale.flatten()[:, None]
+    return SearchSpace(centre, basis, seen.shape[1])
