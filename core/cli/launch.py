@@ -112,6 +112,8 @@ def anchor(config: RunConfig, out: Path | None) -> RunConfig:
             changes["threat"] = "released-only"  # what is not given is not known
         changes |= {name: str(Path(value).expanduser().absolute()) for name in ("checkpoint", "adapter", "tuned")
                     if (value := getattr(config, name))}
+        changes |= {name: str(Path(value).expanduser().absolute()) for name in ("input_mean", "input_std")
+                    if Path(value := getattr(config, name)).expanduser().is_file()}  # else numbers
     return parse_config({**config.model_dump(), **changes})
 
 

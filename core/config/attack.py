@@ -18,6 +18,13 @@ class AttackKnobs(Tunable):
     adapter: str = knob("", help="peft adapter folder, for files made elsewhere.")
     tuned: str = knob("", help="Fully fine-tuned checkpoint (.safetensors or .pth) in the place of an adapter, for "
                       "files made elsewhere.")
+    input_mean: str = knob("", help="What was subtracted from the pixels before the base saw them, for files made "
+                           "elsewhere: one number (0.1307; 0 is nothing), one a channel parted by commas, or a file "
+                           "with one tensor; for pixels in [0, 1] or 0..255. It goes before what the checkpoint says. "
+                           "Empty takes what the checkpoint says; where it says nothing, the usual ones are tried.",
+                           group="expert")
+    input_std: str = knob("", help="What the pixels were divided by after that, given in the same ways; empty is what "
+                          "the checkpoint says, or 1.", group="expert")
     method: str = knob(
         "auto", help="Attack; auto takes the one that suits what was released and says why.")
     threat: Literal["oracle", "informed", "released-only"] = knob(

@@ -52,7 +52,8 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
 
 
 def _check_nothing_given(config: AttackConfig) -> None:
-    for name in ("checkpoint", "adapter", "tuned", "samples", "labels", "known_learning_rate", "known_steps"):
+    for name in ("checkpoint", "adapter", "tuned", "input_mean", "input_std", "samples", "labels",
+                 "known_learning_rate", "known_steps"):
         if getattr(config, name) not in (None, ""):
             raise InputError(f"{name}: this is for files made elsewhere; of the fine-tuning run {config.finetune} the "
                              "threat level decides what is known. Leave it empty.")

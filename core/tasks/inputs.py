@@ -1,5 +1,6 @@
 """Finding what a config names: a base checkpoint, a victim, an adapter folder, a tuned checkpoint."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -7,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from core.artifacts.checkpoint import Checkpoint, load_checkpoint
+from core.artifacts.input_statistics import given_statistics
 from core.artifacts.lora_folder import load_adapter
 from core.config.finetune import FinetuneConfig
 from core.data.catalogue import DEFAULT
@@ -112,8 +114,13 @@ def observe_files(config: AttackConfig) -> Observation:
                          steps=config.known_steps)
     if config.adapter or config.tuned:
         fully_connected(checkpoint, "checkpoint")
-    if config.adapter:
-        return AdapterDelta(checkpoint.network, load_adapter(config.adapter, checkpoint), threat)
-    if config.tuned:
-        return weight_delta(checkpoint.network, load_tuned(config.tuned, checkpoint), threat)
-    return TrainedWeights(checkpoint.network, threat)
+    # Read first: both are compared with the base as its file has it.
+    adapter = load_adapter(config.adapter, checkpoint) if config.adapter else None
+    tuned = load_tuned(config.tuned, checkpoint) if config.tuned else None
+    given_statistics(checkpoint.network, mean=config.input_mean, std=config.input_std)
+    said = "given" if config.input_mean or config.input_std else checkpoint.inputs_said
+    if adapter is not None:
+        return AdapterDelta(checkpoint.network, adapter, threat, inputs_said=said)
+    if tuned is not None:
+        return replace(weight_delta(checkpoint.network, tuned, threat), inputs_said=said)
+    return TrainedWeights(checkpoint.network, threat, inputs_said=said)

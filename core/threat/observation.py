@@ -11,8 +11,16 @@ from core.models.mlp import MLP
 from core.threat.model import ThreatModel
 
 
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What the released files say in words beside their numbers."""
+
+    inputs_said: str = ""            # where what was done to the pixels is said, and how it was read; empty: nowhere
+    notes: tuple[str, ...] = ()      # sentences for the report's limits
+
+
 @dataclass(frozen=True)
-class AdapterDelta:
+class AdapterDelta(Said):
     """A published LoRA adapter beside its base. `layers` maps ``layers.i`` to its factors."""
 
     kind: ClassVar[str] = "adapter"
@@ -23,7 +31,7 @@ class AdapterDelta:
 
 
 @dataclass(frozen=True)
-class WeightDelta:
+class WeightDelta(Said):
     """A fully fine-tuned network beside its base: theta_T - theta_0 of the layers that changed, by ``layers.i``."""
 
     kind: ClassVar[str] = "weight change"
@@ -42,7 +50,7 @@ class WeightDelta:
 
 
 @dataclass(frozen=True)
-class TrainedWeights:
+class TrainedWeights(Said):
     """A trained network alone: a checkpoint, or a base with its update composed into it."""
 
     kind: ClassVar[str] = "trained weights"
