@@ -12,3 +12,4 @@ class Factors:
     A: Tensor        # [r, n_in]
     B: Tensor        # [n_out, r]
     scaling: float   # alpha / r (or alpha / sqrt(r) for rsLoRA)
+    noise: float = 0.0   # spectral norm that rounding may have in B beyond that of its own entries

@@ -75,5 +75,5 @@ def _report(run: Run, observation: Observation, outcome: AttackResult, scored: I
         threat=observation.threat.level, samples=len(outcome.x), samples_found_by=outcome.samples_found_by,
         labels=outcome.labels.tolist(), labels_found_by=outcome.labels_found_by,
         coefficients=outcome.coefficients.tolist(), **outcome.facts, residuals=outcome.residuals,
-        confidence=outcome.confidence, confidence_is=f"the probability that {EVENT}", limits=outcome.limits,
+        confidence=outcome.confidence, confidence_is=f"the probability that {EVENT}", limits=[*outcome.limits, *observation.notes],
         score=scored, changes=run.changes(), seconds=run.status().seconds)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from core.artifacts.checkpoint import Checkpoint, load_checkpoint
 from core.artifacts.input_statistics import given_statistics
-from core.artifacts.lora_folder import load_adapter
+from core.artifacts.lora_folder import load_adapter, read_adapter
 from core.config.finetune import FinetuneConfig
 from core.data.catalogue import DEFAULT
 from core.io.errors import InputError
@@ -115,12 +115,12 @@ def observe_files(config: AttackConfig) -> Observation:
     if config.adapter or config.tuned:
         fully_connected(checkpoint, "checkpoint")
     # Read first: both are compared with the base as its file has it.
-    adapter = load_adapter(config.adapter, checkpoint) if config.adapter else None
+    adapter = read_adapter(config.adapter, checkpoint) if config.adapter else None
     tuned = load_tuned(config.tuned, checkpoint) if config.tuned else None
     given_statistics(checkpoint.network, mean=config.input_mean, std=config.input_std)
     said = "given" if config.input_mean or config.input_std else checkpoint.inputs_said
     if adapter is not None:
-        return AdapterDelta(checkpoint.network, adapter, threat, inputs_said=said)
+        return AdapterDelta(checkpoint.network, adapter.layers, threat, inputs_said=said, notes=adapter.notes)
     if tuned is not None:
         return replace(weight_delta(checkpoint.network, tuned, threat), inputs_said=said)
     return TrainedWeights(checkpoint.network, threat, inputs_said=said)

@@ -51,8 +51,8 @@ def signal(observation: AdapterDelta | WeightDelta) -> Iterator[tuple[str, Tenso
         values = spectrum(matrix)
         if matrix.shape[0] > 1 and values[0] > 0:
             floor = noise_floor(matrix) * float(values[0])
-            if isinstance(observation, WeightDelta):
-                floor = max(floor, observation.noise.get(name, 0.0))
+            known = observation.noise.get(name, 0.0) if isinstance(observation, WeightDelta) else layer.noise
+            floor = max(floor, known)
             yield name, values, floor
 
 

@@ -109,9 +109,9 @@ def test_given_by_a_person(tmp_path):
     assert given(mean="33.3285", std="78.5655").input_mean.allclose(torch.tensor(0.1307))
     torch.save(PICTURE, tmp_path / "mean.pt")
     assert torch.equal(given(mean=str(tmp_path / "mean.pt")).input_mean.flatten(), PICTURE)
-    with pytest.raises(InputError, match="^input_mean: 'nowhere.pt' is neither a number"):
+    with pytest.raises(InputError, match=r"^input_mean: 'nowhere.pt' is neither a number"):
         given(mean="nowhere.pt")
     with pytest.raises(InputError, match=r"^input_mean: what is given has shape \[2\], but the images are"):
         given(mean="0.1,0.2")
-    with pytest.raises(InputError, match="^input_std: what is given holds a number that is negative"):
+    with pytest.raises(InputError, match=r"^input_std: what is given holds a number that is negative"):
         given(std="-1")

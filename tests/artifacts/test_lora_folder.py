@@ -2,6 +2,7 @@ import copy
 import json
 import pickle
 import re
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def foreign(base: Checkpoint, folder: Path, *, safe: bool = True, **options: Any
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "lora_B" in name:
+            if "lora_B" in name or "modules_to_save" in name:
                 parameter.normal_(0, 0.1, generator=generator)
     model.save_pretrained(str(folder), safe_serialization=safe)
     return model
@@ -121,6 +122,11 @@ def test_saving_replaces_an_older_folder_whole(base, images, ours):
      "alpha_pattern": {"0": 5}},
     {"r": 4, "lora_alpha": 8, "target_modules": ["0", "1", "2"], "exclude_modules": ["layers.1"]},
     {"r": 2, "lora_alpha": 2, "target_modules": ["layers.0"], "lora_dropout": 0.3, "init_lora_weights": "gaussian"},
+    {"r": 2, "lora_alpha": 2, "target_modules": "all-linear", "bias": "lora_only"},
+    {"r": 2, "lora_alpha": 2, "target_modules": ["layers.0"], "lora_bias": True},
+    {"r": 2, "lora_alpha": 2, "target_modules": ["layers.0"], "modules_to_save": ["layers.2"]},
+    {"r": 2, "lora_alpha": 2, "target_modules": ["layers.0"], "fan_in_fan_out": True},
+    {"r": 2, "lora_alpha": 2, "target_modules": ["layers.0"], "init_lora_weights": "eva"},
 ])
 @pytest.mark.parametrize("safe", [True, False])
 def test_anyones_adapter_gives_the_update_that_peft_merges(base, tmp_path, options, safe):
@@ -167,11 +173,17 @@ A0, B0, B1 = (f"base_model.model.layers.{name}.weight" for name in ("0.lora_A", 
 
 @pytest.mark.parametrize(("changes", "says"), [
     ({"peft_type": "IA3"}, "is of peft type IA3; only LORA"),
-    ({"use_dora": True}, "made with use_dora"),
-    ({"modules_to_save": ["layers.2"]}, "made with modules_to_save"),
-    ({"fan_in_fan_out": True}, "made with fan_in_fan_out"),
-    ({"bias": "all"}, "made with bias='all'"),
-    ({"init_lora_weights": "pissa_niter_4"}, "initialised with 'pissa_niter_4'"),
+    ({"use_qalora": True}, "made with use_qalora"),
+    ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights='pissa_niter_4', which takes A and B from a singular"),
+    ({"init_lora_weights": False}, "init_lora_weights=False, which draws B at random"),
+    ({"init_lora_weights": "orthogonal"}, "draws A and B at random as orthogonal factors"),
+    ({"init_lora_weights": "corda"}, "data that are not released"),
+    ({"init_lora_weights": "loftq"}, "the rounding of a quantised base"),
+    ({"init_lora_weights": "lora_ga"}, "gradients on data that are not released"),
+    ({"init_lora_weights": "something"}, "is not known here"),
+    ({"init_lora_weights": "pissa"}, "its factors are far from those"),
+    ({"init_lora_weights": "mica"}, "began with A = 0 and a drawn B"),
+    ({"modules_to_save": ["layers.1"]}, "holds factors for layers.1, but target_modules .* does not name it"),
     ({"r": 0}, "the rank r in .* is 0; it must be at least 1"),
     ({"r": None}, "the rank r in .* is None"),
     ({"rank_pattern": {"layers.1": 0}}, "the rank layers.1 in .* is 0"),
@@ -197,7 +209,9 @@ def test_configs_that_are_refused(base, ours, changes, says):
     (lambda t: t.update({B0: t[B0] * 0, B1: t[B1] * 0}), "every B in .* is zero, so nothing was trained"),
     (lambda t: t.pop(A0), "only one of lora_A and lora_B for layers.0"),
     (lambda t: t.clear(), "holds no LoRA factors"),
-    (lambda t: t.update({"base_model.model.layers.0.lora_magnitude_vector": torch.ones(20)}), "is no LoRA factor"),
+    (lambda t: t.update({"base_model.model.layers.0.lora_E": torch.ones(20)}), "is no LoRA factor"),
+    (lambda t: t.update({"base_model.model.layers.2.weight": torch.ones(1, 15)}), r"weight \[1, 15\] for layers.2"),
+    (lambda t: t.update({A0.replace(".weight", ".second.weight"): t[A0].clone()}), "the adapters default and second"),
     (lambda t: t.update({A0.replace(".0.", ".7."): t.pop(A0), B0.replace(".0.", ".7."): t.pop(B0)}),
      "trains layers.7, but this base has 3 layers"),
     (lambda t: t.update({"other." + A0: t[A0].clone()}), "more than one lora_A for layers.0"),
@@ -220,7 +234,9 @@ def test_truncated_at_any_length(base, ours, name):
 def test_missing_files(base, ours, tmp_path):
     with pytest.raises(InputError, match="adapter: there is no folder"):
         load_adapter(tmp_path / "nowhere", base)
-    with pytest.raises(InputError, match=r"has no adapter_config.json; name its subfolder adapter instead"):
+    assert load_adapter(tmp_path, base)  # the one adapter in a subfolder, where peft puts those with a name
+    shutil.copytree(ours, tmp_path / "second")
+    with pytest.raises(InputError, match=r"it holds 2 adapters, adapter, second: name the folder of one"):
         load_adapter(tmp_path, base)
     (ours / "adapter_model.safetensors").unlink()
     with pytest.raises(InputError, match=r"has no adapter_model.safetensors"):

@@ -35,8 +35,8 @@ def layer_updates(observation: AdapterDelta | WeightDelta) -> dict[int, LayerUpd
         if bool(factors.B.any()):
             A = factors.A.detach().cpu().double()
             found[_level(name)] = LayerUpdate(factors.B.detach().cpu().double() / factors.scaling, A, False,
-                                              torch.finfo(factors.B.dtype).eps, 0.0,
-                                              factors.scaling)
+                                              torch.finfo(factors.B.dtype).eps,
+                                              factors.noise / abs(factors.scaling), factors.scaling)
     return found
 
 

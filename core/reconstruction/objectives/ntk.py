@@ -75,7 +75,8 @@ class NTKStationarity:
             if isinstance(layer, Factors):
                 if not layer.B.any():
                     continue  # a layer that was not trained says nothing
-                matrix, noise = layer.B.double() / layer.scaling, noise_floor(layer.B)
+                matrix = layer.B.double() / layer.scaling
+                noise = max(noise_floor(layer.B), layer.noise / float(spectrum(layer.B)[0]))
                 self.rights[level] = _Right(compute.place(layer.A), bias=False)
                 if level == 0:
                     self._first_factor = layer.A.cpu().double()

@@ -1,0 +1,67 @@
+"""The tensors of an adapter file, sorted by layer and by what they are.
+
+    base_model.model.layers.0.lora_A.weight          the factors; live state dicts put the adapter's name before .weight
+    layers.0.lora_B.bias, layers.0.bias              biases (lora_bias, bias)
+    layers.0.lora_magnitude_vector                   DoRA
+    layers.2.weight, …modules_to_save.default.weight a layer that was trained whole (modules_to_save)
+
+with anything before ``layers.i``: ``base_model.model.``, ``module.`` (parallel), ``_orig_mod.`` (compiled), or nothing.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from core.io.errors import InputError
+
+_LAYER = re.compile(r"(.*?)\b(layers\.\d+)\.(.+)")
+_FACTOR = re.compile(r"lora_([AB])(?:\.(\w+))?\.weight")
+_WHOLE = re.compile(r"(?:modules_to_save\.\w+\.)?weight")
+_LEFT_ASIDE = re.compile(r"lora_B(\.\w+)?\.bias|(base_layer\.|modules_to_save\.\w+\.)?bias|base_layer\.weight|"
+                         r"original_module\.\w+|lora_magnitude_vector(\.\w+)?(\.weight)?")
+_WRAPPERS = re.compile(r"base_model\.model\.|module\.|_orig_mod\.")
+
+
+@dataclass
+class AdapterTensors:
+    """By ``layers.i``."""
+
+    pairs: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)   # A, B
+    paths: dict[str, str] = field(default_factory=dict)     # of a pair: the module path that peft's patterns match
+    modules: dict[str, Tensor] = field(default_factory=dict)
+
+
+def sort_tensors(folder: Path, tensors: dict[str, Tensor]) -> AdapterTensors:
+    """Raises `InputError` for what is none of these, for half a pair, and for several adapters in one file."""
+    found, factors, adapters = AdapterTensors(), {}, set()
+    for key, tensor in tensors.items():
+        layer = _LAYER.fullmatch(key)
+        rest = layer[3] if layer else ""
+        if match := _FACTOR.fullmatch(rest):
+            prefix, name = layer[1], layer[2]
+            adapters.add(match[2] or "default")
+            _check_one(folder, adapters)
+            if match[1] in factors.setdefault(name, {}):
+                raise InputError(f"adapter: {folder} holds more than one lora_{match[1]} for {name}; save one adapter "
+                                 "alone.")
+            factors[name][match[1]] = tensor
+            found.paths[name] = _WRAPPERS.sub("", prefix) + name
+        elif _WHOLE.fullmatch(rest):
+            found.modules[layer[2]] = tensor
+        elif not _LEFT_ASIDE.fullmatch(rest):
+            raise InputError(f"adapter: {folder} holds {key}, which is no LoRA factor of a layer layers.i; only plain "
+                             "LoRA on the network's linear layers is supported.")
+    incomplete = [name for name, pair in sorted(factors.items()) if len(pair) < 2]
+    if incomplete or not factors:
+        missing = f"only one of lora_A and lora_B for {incomplete[0]}" if incomplete else "no LoRA factors"
+        raise InputError(f"adapter: {folder} holds {missing}; save the adapter again.")
+    found.pairs = {name: (pair["A"], pair["B"]) for name, pair in factors.items()}
+    return found
+
+
+def _check_one(folder: Path, adapters: set[str]) -> None:
+    if len(adapters) > 1:
+        raise InputError(f"adapter: {folder} holds the adapters {' and '.join(sorted(adapters))} in one file, and "
+                         "which of them was trained on what is not said; save one adapter alone.")

@@ -1,0 +1,68 @@
+"""Where an adapter's factors began, and so what the training changed.
+
+The attacks read B_T as the whole update, B_1 = -lr s G A_0^T, which holds where B_0 = 0. PiSSA (Meng et al. 2024) and
+OLoRA (Büyükakyüz 2024) begin with factors of the base weight W itself, and take s B_0 A_0 off the frozen base, so that
+the network begins at W all the same. The first step is then
+
+    B_1 - B_0 = -lr s G A_0^T         features at W
+
+with A_0 and B_0 as peft computes them, which loading such an adapter repeats as well. Adapters that begin with A = 0
+and B drawn are the mirror image: A_1 = -lr s B_0^T G, whose rows lie in the span of the private inputs.
+"""
+
+import torch
+from torch import Tensor
+
+from core.artifacts.factors import Factors
+from core.io.errors import InputError
+
+NEAR = 0.5          # of its size: a factor that moved further is not one that began there
+ROUNDING = 4.0      # of the stored precision, see `core.threat.spectrum`
+STEEP = 100.0       # the smallest singular value above the rounding, over the next: a cliff
+
+
+def trained_part(name: str, factors: Factors, weight: Tensor, *, initialisation: str) -> Factors:
+    """A_0 and B_T - B_0 of an adapter that began with factors of its base's `weight` [n_out, n_in]."""
+    A_0, B_0 = _began(weight.detach().float(), factors, initialisation)
+    A, B = factors.A.float(), factors.B.float()
+    sign = torch.where((A_0 * A).sum(1) < 0, -1.0, 1.0)  # a decomposition is free in the sign of each pair
+    A_0, B_0 = sign[:, None] * A_0, sign * B_0
+    if float((A - A_0).norm() / A_0.norm()) > NEAR or float((B - B_0).norm() / B_0.norm()) > NEAR:
+        raise InputError(f"adapter: {name} says that it began with {initialisation} of the base's weight, but its "
+                         "factors are far from those: it is an adapter for another base, or was trained too long for "
+                         "an attack on its update.")
+    # Of rounding alone, as in `core.threat.update`; of both factors that were subtracted.
+    rounding = torch.finfo(factors.B.dtype).eps * float(B.square().mean().sqrt()) * sum(side**0.5 for side in B.shape)
+    return Factors(A_0, B - B_0, factors.scaling, noise=rounding)
+
+
+def _began(W: Tensor, factors: Factors, initialisation: str) -> tuple[Tensor, Tensor]:
+    """A_0 [r, n_in], B_0 [n_out, r] as peft computes them (tuners/lora/layer.py), in float32 like there."""
+    r = len(factors.A)
+    if initialisation == "olora":
+        Q, R = torch.linalg.qr(W)
+        return R[:r], Q[:, :r]
+    U, S, Vh = torch.linalg.svd(W, full_matrices=False)
+    root = (S[:r] / factors.scaling).sqrt()
+    return root[:, None] * Vh[:r], U[:, :r] * root
+
+
+def check_b_began_at_zero(folder: object, layers: dict[str, Factors], *, initialisation: object) -> None:
+    """Raises `InputError` where A is the factor that began at zero: its rank shows the samples, and B's nothing."""
+    first = layers.get("layers.0")
+    if first is None or len(first.A) < 2:
+        return
+    inputs, others = numerical_rank(first.A), numerical_rank(first.B)
+    if initialisation == "mica" or (inputs < len(first.A) and others == len(first.A)):
+        count = f"{inputs} private sample{'s' if inputs > 1 else ''}" if inputs < len(first.A) else "private samples"
+        raise InputError(f"adapter: {folder} began with A = 0 and a drawn B, the other way round than peft: the rows "
+                         f"of the first layer's A lie in the span of {count}, and B tells nothing of them. The attacks "
+                         "read B; blends of the samples can be seen in A itself, but no attack here takes them apart.")
+
+
+def numerical_rank(factor: Tensor) -> int:
+    """Singular values of a stored factor that stand above its rounding, up to a cliff where there is one."""
+    values = torch.linalg.svdvals(factor.detach().double())
+    floor = ROUNDING * torch.finfo(factor.dtype).eps * float(values[0])
+    ratios = values[:-1] / values[1:].clamp(min=floor)
+    return int(ratios.argmax()) + 1 if float(ratios.max()) > STEEP else int((values > floor).sum())

@@ -1,0 +1,63 @@
+"""Victims made by plain peft, outside the project's code: one step of SGD on small digits, saved as anyone would."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+
+from core.artifacts.checkpoint import Checkpoint
+from core.data.problems import Problem
+from core.models.mlp import MLP, tangent_features
+from tests.helpers.cases import random_network, small_digits
+
+
+@dataclass(frozen=True)
+class PeftVictim:
+    """A base, its private samples, and what they leave behind."""
+
+    network: MLP    # float32
+    x: Tensor       # [N, 1, 14, 14]
+    labels: Tensor  # [N]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.network)
+
+    def patterns(self, level: int) -> Tensor:
+        """[N, n] bool."""
+        return tangent_features(self.network, self.x).preactivations[level] > 0
+
+    def save(self, folder: Path, *, steps: int = 1, learning_rate: float = 0.01, prepare: Any = None,
+             **options: Any) -> nn.Module:
+        """Fine-tune with `LoraConfig(**options)` and ``save_pretrained``; `prepare(model)` may change the start."""
+        torch.manual_seed(3)
+        model = get_peft_model(copy.deepcopy(self.network), LoraConfig(**{
+            "r": 8, "lora_alpha": 16, "target_modules": ["layers.0", "layers.1"], **options}))
+        if prepare is not None:
+            prepare(model)
+        optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], learning_rate)
+        for _ in range(steps):
+            optimiser.zero_grad()
+            nn.functional.binary_cross_entropy_with_logits(model(self.x), self.labels.float()).backward()
+            optimiser.step()
+        model.save_pretrained(str(folder))
+        return model
+
+    def tuned(self, *, learning_rate: float = 0.01, **options: Any) -> MLP:
+        """The base with such an adapter merged into it."""
+        torch.manual_seed(3)
+        model = get_peft_model(copy.deepcopy(self.network), LoraConfig(**{
+            "r": 8, "lora_alpha": 16, "target_modules": ["layers.0", "layers.1"], **options}))
+        optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], learning_rate)
+        nn.functional.binary_cross_entropy_with_logits(model(self.x), self.labels.float()).backward()
+        optimiser.step()
+        return model.merge_and_unload().requires_grad_(False)
+
+
+def peft_victim(problem: Problem, samples: int, *, width: int = 96) -> PeftVictim:
+    x, labels = small_digits(problem, samples)
+    return PeftVictim(random_network(width).float(), x.float(), labels)
