@@ -26,6 +26,15 @@ MEAN, STD = {"mean", "means", "mu"}, {"std", "stds", "stdev", "sigma"}
 OTHERS = {"running", "layers", "loss", "grad", "gradient", "optimizer", "exp", "acc", "accuracy", "history", "output",
           "outputs", "target", "targets", "label", "labels", "logit", "logits", "margin", "embedding"}
 LIKELIEST = ("input", "inputs", "pixel", "image", "data", "train")  # of several names, the first of these
+# What people usually do to pixels in [0, 1]: mean and deviation, one number or one a channel.
+AS_THEY_ARE = "pixels as they are"
+USUAL: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    AS_THEY_ARE: ((0.0,), (1.0,)),
+    "mean 0.5, deviation 0.5": ((0.5,), (0.5,)),
+    "MNIST, mean 0.1307, deviation 0.3081": ((0.1307,), (0.3081,)),
+    "CIFAR-10, by channel": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "ImageNet, by channel": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,12 @@ def shaped(value: Tensor, shape: tuple[int, int, int]) -> Tensor | None:
     if flat.numel() in (1, shape[0]):
         return flat.reshape(-1, 1, 1).expand(shape).clone()
     return None
+
+
+def usual_statistics(shape: tuple[int, int, int]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Those of `USUAL` that fit images of this shape: the ones of grey digits for one channel, by channel for three."""
+    names = {1: [*USUAL][:3], 3: [*USUAL][:2] + [*USUAL][3:]}.get(shape[0], [*USUAL][:2])
+    return {name: (torch.tensor(USUAL[name][0]), torch.tensor(USUAL[name][1])) for name in names}
 
 
 def describe(network: nn.Module) -> str:

@@ -16,6 +16,23 @@ class Separation(Stored):
     certain: dict[str, list[Number]] = {}  # by layer, share of each sample's gates
 
 
+class InputTrial(Stored):
+    """How one candidate for the mean and deviation of the inputs explains the update."""
+
+    violated_signs: Number = None   # sum, in the units of a pixel
+    misfit: Number = None           # relative, of the linear measurements
+    pixels_inside: int = 0          # strictly inside [0, 1]
+    fits: bool = False
+
+
+class Inputs(Stored):
+    """What was done to the pixels of files made elsewhere before the network saw them, and how that is known."""
+
+    chosen: str = ""
+    why: str = ""
+    tried: dict[str, InputTrial] = {}
+
+
 class AttackReport(Report):
     """Lists run over the reconstructions [N], in the order of ``reconstruction.safetensors``."""
 
@@ -35,6 +52,7 @@ class AttackReport(Report):
     sample_facts: list[dict[str, Number]] = []  # what it rests on, by `core.reconstruction.calibration.FACTS`
     # A point's distance tells the two apart.
     score: Annotated[PointScore | ImageScore | None, Field(union_mode="left_to_right")] = None
+    inputs: Inputs | None = None     # of files made elsewhere
     changes: list[Change] = []       # of knobs, in the middle of it
     seconds: Number = None
 
