@@ -10,6 +10,9 @@ with A_0 and B_0 as peft computes them, which loading such an adapter repeats as
 and B drawn are the mirror image: A_1 = -lr s B_0^T G, whose rows lie in the span of the private inputs.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
@@ -18,6 +21,8 @@ from core.io.errors import InputError
 
 NEAR = 0.5          # of its size: a factor that moved further is not one that began there
 ROUNDING = 4.0      # of the stored precision, see `core.threat.spectrum`
+SEEDS = (*range(100), 123, 1234, 12345, 1337, *range(2020, 2027), 3407)
+RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 STEEP = 100.0       # the smallest singular value above the rounding, over the next: a cliff
 
 
@@ -66,3 +71,30 @@ def numerical_rank(factor: Tensor) -> int:
     floor = ROUNDING * torch.finfo(factor.dtype).eps * float(values[0])
     ratios = values[:-1] / values[1:].clamp(min=floor)
     return int(ratios.argmax()) + 1 if float(ratios.max()) > STEEP else int((values > floor).sum())
+
+
+def usual_draws(widths: list[int], layers: list[int]) -> Iterator[tuple[str, dict[int, Tensor]]]:
+    """What a plain peft adapter begins with under the seeds that people take: how it was drawn, and A_0 by layer.
+
+    peft makes both factors as ``nn.Linear`` and then draws A anew, layer by layer, from torch's global generator; the
+    base may have been built from the same seed before. A guess that can be checked: see `core.threat.merged`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        for seed in SEEDS:
+            for built in (False, True):
+                torch.manual_seed(seed)
+                if built:
+                    _drawn([(n_in, n_out, index == 0) for index, (n_in, n_out) in enumerate(pairwise(widths))])
+                state = torch.get_rng_state()
+                for rank in RANKS:
+                    torch.set_rng_state(state)
+                    found = {}
+                    for level in layers:
+                        first, _ = _drawn([(widths[level], rank, False), (rank, widths[level + 1], False)])
+                        torch.nn.init.kaiming_uniform_(first.weight, a=5**0.5)
+                        found[level] = first.weight.detach()
+                    yield f"seed {seed}{', after the base was built' if built else ''}, rank {rank}", found
+
+
+def _drawn(shapes: list[tuple[int, int, bool]]) -> list[torch.nn.Linear]:
+    return [torch.nn.Linear(n_in, n_out, bias=bias) for n_in, n_out, bias in shapes]

@@ -17,6 +17,7 @@ from core.models.mlp import MLP
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
 from core.runs.store import RunStore
+from core.threat.merged import unmerged
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta, Observation, TrainedWeights
 from core.threat.observe import Victim
@@ -122,5 +123,5 @@ def observe_files(config: AttackConfig) -> Observation:
     if adapter is not None:
         return AdapterDelta(checkpoint.network, adapter.layers, threat, inputs_said=said, notes=adapter.notes)
     if tuned is not None:
-        return replace(weight_delta(checkpoint.network, tuned, threat), inputs_said=said)
+        return replace(unmerged(weight_delta(checkpoint.network, tuned, threat)), inputs_said=said)
     return TrainedWeights(checkpoint.network, threat, inputs_said=said)

@@ -42,6 +42,7 @@ class WeightDelta(Said):
     threat: ThreatModel
     # Spectral norm that rounding of the stored weights alone may have, by layer; it does not shrink with the update.
     noise: dict[str, float] = field(default_factory=dict)
+    merged: bool = False   # the changes are scaling * B A of an adapter whose A is not known
 
     def matrix(self, name: str) -> Tensor:
         """[dW | db] of a layer, [n_out, n_in + 1], or dW alone: sum_i k_i e_i (h_i, 1)^T in the NTK regime."""

@@ -47,9 +47,9 @@ class PeftVictim:
         model.save_pretrained(str(folder))
         return model
 
-    def tuned(self, *, learning_rate: float = 0.01, **options: Any) -> MLP:
-        """The base with such an adapter merged into it."""
-        torch.manual_seed(3)
+    def tuned(self, *, learning_rate: float = 0.01, seed: int = 3, **options: Any) -> MLP:
+        """The base with such an adapter merged into it; its A drawn from `seed`."""
+        torch.manual_seed(seed)
         model = get_peft_model(copy.deepcopy(self.network), LoraConfig(**{
             "r": 8, "lora_alpha": 16, "target_modules": ["layers.0", "layers.1"], **options}))
         optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], learning_rate)

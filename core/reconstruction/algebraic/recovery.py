@@ -77,6 +77,7 @@ class System:
     G: Tensor            # [J, D + 1], rows of unit norm
     g: Tensor            # [J]
     unit: float          # |k| at t = 1
+    blurred: bool = False   # the equations hold on average only, see `core.threat.merged`
 
     def signed(self, sign: int) -> Tensor:
         return torch.cat([self.E[:, :-1], sign * self.E[:, -1:]], dim=1)
@@ -117,6 +118,8 @@ def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Sepa
                 kept = _beside(reading.measured, sample, itself=level == 0)
                 A, constant, measured = kept.T @ A, kept.T @ constant, kept.T @ measured
                 noise += DRIFT * float(reading.measured[sample].norm()) / math.sqrt(len(reading.measured[sample]))
+            if update.blurred:  # as large as the measurement itself, for any rank below the number of inputs
+                noise += float(size)
             row = A @ linear if level else A / std
             value = -(A @ offset) - constant
             scale = math.sqrt((noise / unit) ** 2 + (ARITHMETIC * float(size) / unit) ** 2)
@@ -134,7 +137,7 @@ def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Sepa
         linear, offset = on[:, None] * before, on * bias
     G = torch.cat(signs)
     return System(torch.cat(rows), torch.cat(values), torch.cat([G, torch.zeros(len(G), 1, dtype=G.dtype)], dim=1),
-                  torch.cat(sign_values), unit)
+                  torch.cat(sign_values), unit, any(update.blurred for update in updates.values()))
 
 
 def _beside(measured: Tensor, sample: int, *, itself: bool) -> Tensor:
@@ -170,7 +173,8 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
     v, exact = found
     inside = int(((v[:D] > 1e-3) & (v[:D] < 1 - 1e-3)).sum())
     E = system.signed(1 if best else -1)
-    relative = float((E @ v - system.b).norm() / (E[:, :-1] @ v[:-1]).norm().clamp(min=1e-300))
+    relative = 0.0 if system.blurred else \
+        float((E @ v - system.b).norm() / (E[:, :-1] @ v[:-1]).norm().clamp(min=1e-300))
     slack = _violated(system.G, system.g, v)
     k = system.unit / max(float(v[D]), 1e-300)
     return Estimate(v[:D].clamp(0, 1), k if best else -k, best, slack, relative, exact, inside, len(system.E),

@@ -24,6 +24,7 @@ class LayerUpdate:
     precision: float      # relative rounding of a stored entry
     floor: float          # spectral norm that rounding alone may have, whatever B is
     scaling: float        # of an adapter, whose A is trained too; 0 where A is no factor but the identity
+    blurred: bool = False   # what a sample measures is h only on average (`core.threat.merged`)
 
 
 def layer_updates(observation: AdapterDelta | WeightDelta) -> dict[int, LayerUpdate]:
@@ -43,7 +44,8 @@ def layer_updates(observation: AdapterDelta | WeightDelta) -> dict[int, LayerUpd
 def _full(observation: WeightDelta, name: str) -> LayerUpdate:
     matrix = observation.matrix(name).detach().cpu().double()
     everything = torch.eye(matrix.shape[1], dtype=torch.float64)
-    return LayerUpdate(matrix, everything, name in observation.biases, 0.0, observation.noise.get(name, 0.0), 0.0)
+    return LayerUpdate(matrix, everything, name in observation.biases, 0.0, observation.noise.get(name, 0.0), 0.0,
+                       observation.merged)
 
 
 def _level(name: str) -> int:
