@@ -21,6 +21,7 @@ SMALL = 0.5      # of a layer's smaller side: an update of a higher rank is no m
 QUIET = 0.01     # share of inputs that a merged update may leave alone; a full one leaves all that are silent
 LOUD = 2.0       # times what a foreign A gives: worth the projection
 INSIDE = 0.3     # what a right A may leave of the update's rows; a foreign one leaves sqrt(1 - r / n_in)
+TELLING = 0.8    # of the inputs: an A of a higher rank holds nearly any row, and so confirms nothing
 
 
 def unmerged(delta: WeightDelta) -> AdapterDelta | WeightDelta:
@@ -66,7 +67,7 @@ def _drawn_again(delta: WeightDelta, spans: dict[str, Tensor]) -> tuple[str, dic
     levels = sorted(int(name.split(".")[1]) for name in spans)
     network: MLP = delta.network
     for how, drawn in usual_draws(network.widths, levels):
-        if all(_fits(drawn[level].double(), spans[f"layers.{level}"]) for level in levels):
+        if _confirmed(drawn, spans):
             layers = {}
             for level in levels:
                 A, name = drawn[level].double(), f"layers.{level}"
@@ -75,6 +76,12 @@ def _drawn_again(delta: WeightDelta, spans: dict[str, Tensor]) -> tuple[str, dic
                 layers[name] = Factors(A, delta.layers[name].double() @ inverse, 1.0, noise=noise)
             return how, layers
     return None
+
+
+def _confirmed(drawn: dict[int, Tensor], spans: dict[str, Tensor]) -> bool:
+    """By every layer that can tell, the first among them."""
+    telling = [level for level, A in drawn.items() if len(A) <= TELLING * A.shape[1]]
+    return 0 in telling and all(_fits(drawn[level].double(), spans[f"layers.{level}"]) for level in telling)
 
 
 def _fits(A: Tensor, rows: Tensor) -> bool:
