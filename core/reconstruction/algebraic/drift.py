@@ -33,7 +33,9 @@ def many_steps(update: LayerUpdate, separation: Separation, *, steps: int | None
         return steps > 1
     first = separation.layers[0]
     noise = float((first.noise / first.measured.norm(dim=1) * first.measured.shape[1] ** 0.5).max())
-    return noise >= BLURRED * update.precision
+    # An adapter that is a difference carries the rounding of what was subtracted as well.
+    rounding = update.floor / float(update.B.norm()) if update.scaling else 0.0
+    return noise >= BLURRED * max(update.precision, rounding)
 
 
 def has_drifted(update: LayerUpdate, separation: Separation, *, steps: int | None) -> bool:
