@@ -70,9 +70,11 @@ def before(image: dict) -> float:
     independence of the prior times legible patterns times quiet measurements."""
     facts = image["facts"]
     if image["method"] == "algebraic":
-        return (1 - facts.get("prior", 0)) * (1 - min(1, facts.get("misfit", 0))) * \
+        # of a collapsed sample the image under the prior alone is the image itself, which read as independence of it
+        collapsed = facts["contradiction"] > 0 and facts.get("prior") == 1 and facts.get("rough") != 0
+        return (1 - (0 if collapsed else facts.get("prior", 0))) * (1 - min(1, facts.get("misfit", 0))) * \
             (1 - min(1, facts.get("noise", 0) / 0.1))
-    return (1 - facts["residual"]) * (1 - facts["disagreement"])
+    return (1 - facts["unexplained"]) * (1 - facts["disagreement"])
 
 
 def measure(found: Sequence[dict], methods: dict, guess: float) -> dict:

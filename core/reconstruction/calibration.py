@@ -39,7 +39,8 @@ class Fact:
 
 
 FACTS = {
-    "residual": Fact("share of what was released that the images leave unexplained", 1e-5, 1.0),
+    "residual": Fact("share of a sample's equations that its image leaves unexplained", 1e-5, 1.0),
+    "unexplained": Fact("share of what was released that a search leaves unexplained", 0.0, 1.0),
     "noise": Fact("noise of the sample's own measurements, relative", 1e-6, 0.1),
     "tail": Fact("share of the update beyond N directions", 1e-6, 0.3),
     "misfit": Fact("share of the neurons that read neither on nor off", 0.0, 0.2),
@@ -50,11 +51,11 @@ FACTS = {
     "recount": Fact("1 where the spectrum's N did not come apart, and another N was taken", 0.0, 1.0),
     "open": Fact("free pixels by linear measurement", 1.0, 100.0),
     "signs": Fact("free pixels by sign", 0.2, 10.0),
-    "prior": Fact("1 less the correlation with the image under the prior alone", 0.0, 1.0),
+    "prior": Fact("1 less the correlation with the image under the prior alone", 0.3, 0.8, linear=True),
     "weak": Fact("largest coefficient by the sample's own", 1.0, 1e4),
     "mean": Fact("correlation with the input mean", 0.7, 1.0, linear=True),
     "unlike": Fact("1 less the correlation with the input mean", 0.6, 1.0, linear=True),
-    "rough": Fact("total variation by pixel, over the mean deviation of a pixel", 0.8, 2.5, linear=True),
+    "rough": Fact("total variation by pixel, over the mean deviation of a pixel", 1.1, 1.8, linear=True),
     "outside": Fact("mean distance of the pixels from [0, 1] before clipping", 0.0, 0.2),
     "disagreement": Fact("1 less the agreement of restarts that explain as much", 0.0, 1.0),
     "alone": Fact("1 where no other restart came as far", 0.0, 1.0),

@@ -50,7 +50,8 @@ def probability(facts: SampleFacts, start: float, weights: Mapping[str, float]) 
 def ceiling(facts: SampleFacts, status: Status) -> float:
     """`GUESS` for a guess by the attack's own words, for an image that is the mean, and where much stays
     unexplained; else 1."""
-    guess = status in GUESSES or facts.get("contradiction", 0) > 0 or facts.get("residual", 0) > UNEXPLAINED or \
+    left = max(facts.get("residual", 0), facts.get("unexplained", 0))
+    guess = status in GUESSES or facts.get("contradiction", 0) > 0 or left > UNEXPLAINED or \
         facts.get("mean", 0) > MEAN_ALIKE
     return GUESS if guess else 1.0
 
@@ -84,7 +85,7 @@ def searched_facts(candidate: Candidate, residual: Tensor, best: int, mean: Tens
         alike = labels == labels[best, sample]
         others = alike[best].clone()
         others[sample] = False
-        facts |= {"residual": float(residual[best].clamp(0, 1).sqrt()),
+        facts |= {"unexplained": float(residual[best].clamp(0, 1).sqrt()),
                   "weak": float(lam.max() / lam[sample].clamp(min=1e-300)),
                   "outside": float((x[sample] - x[sample].clamp(0, 1)).abs().mean()),
                   "alone": float(not good),

@@ -31,7 +31,7 @@ def test_a_result_that_calls_itself_a_guess_claims_less_than_a_half(method, stat
     assert max(confidence(method, [MET, {}], status)) < 0.5
 
 
-@pytest.mark.parametrize("facts", [{"contradiction": 1.0}, {"residual": 0.5}, {"mean": 0.99}])
+@pytest.mark.parametrize("facts", [{"contradiction": 1.0}, {"residual": 0.5}, {"unexplained": 0.5}, {"mean": 0.99}])
 def test_a_contradiction_the_mean_image_and_much_unexplained_are_guesses(facts):
     assert confidence("algebraic", [{**MET, **facts}], Status.SOLVED)[0] <= GUESS
 
@@ -60,7 +60,7 @@ def test_a_search_states_what_its_restarts_agree_on():
     x[0, 1, 0, 0, 0] = 2.0    # outside the box by 1 of 36 pixels
     candidate = Candidate(x, torch.zeros(3, 2).long(), torch.tensor([[1.0, 0.1]] * 3))
     first, second = searched_facts(candidate, torch.tensor([0.04, 0.05, 0.9]), 0, torch.zeros(1, 6, 6))
-    assert first["residual"] == pytest.approx(0.2)
+    assert first["unexplained"] == pytest.approx(0.2)
     assert first["disagreement"] == pytest.approx(0.0, abs=1e-9)
     assert second["disagreement"] > 0.3
     assert (first["weak"], second["weak"]) == (1.0, pytest.approx(10.0))
