@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from core.config.knob import RunConfig
+from core.config.knob import RunConfig, facts
 from core.io.errors import InputError
 from core.reconstruction.registry import described
 from core.runs.kinds import parse_config
@@ -112,10 +112,10 @@ def _metavar(field: FieldInfo) -> str:
 
 
 def _help(name: str, field: FieldInfo) -> str:
-    facts = []
+    said = []
     if not field.is_required() and field.default not in (None, ""):
-        facts.append(f"default {json.dumps(field.default, ensure_ascii=False)}")
-    unit = (field.json_schema_extra or {}).get("unit")
+        said.append(f"default {json.dumps(field.default, ensure_ascii=False)}")
+    unit = facts(field).get("unit")
     if unit:
-        facts.append(str(unit))
-    return described(name, field.description or "") + (f" [{', '.join(facts)}]" if facts else "")
+        said.append(str(unit))
+    return described(name, field.description or "") + (f" [{', '.join(said)}]" if said else "")

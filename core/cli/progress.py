@@ -4,6 +4,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 from core.io.errors import InputError
 from core.runs.directory import Run
@@ -37,7 +38,7 @@ def progress_bar(run: Run) -> Iterator[None]:
             _show(run, bar, 0)
 
 
-def _show(run: Run, bar: object, offset: int) -> int:
+def _show(run: Run, bar: Any, offset: int) -> int:
     try:
         status = run.status()
         rows, offset = run.metrics(offset)

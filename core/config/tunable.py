@@ -3,10 +3,9 @@
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError, field_validator
-from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from core.config.knob import RunConfig, knob
+from core.config.knob import RunConfig, facts, knob
 from core.config.knob_change import Change
 from core.io.errors import InputError
 
@@ -31,7 +30,7 @@ class Tunable(RunConfig):
 
 def live_knobs(model: type[RunConfig]) -> list[str]:
     """Names of the knobs that may be changed while a run goes on."""
-    return [name for name, field in model.model_fields.items() if _facts(field).get("live")]
+    return [name for name, field in model.model_fields.items() if facts(field).get("live")]
 
 
 def check_value(model: type[RunConfig], name: str, value: Any) -> float:
@@ -43,7 +42,3 @@ def check_value(model: type[RunConfig], name: str, value: Any) -> float:
         return Change(step=0, knob=name, value=TypeAdapter(Annotated[(float, *bounds)]).validate_python(value)).value
     except ValidationError as error:
         raise InputError(f"{name}: {error.errors()[0]['msg']}.") from error
-
-
-def _facts(field: FieldInfo) -> dict[str, Any]:
-    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}

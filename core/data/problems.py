@@ -4,6 +4,7 @@ Fine-tuning and attacks live on the hold-out: what a base was trained on has los
 1e-18, so that fine-tuning on it again leaves no trace that anybody could read.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,11 +85,11 @@ class Problem:
     def check_holdout(self, indices: Sequence[int] | Tensor, *, trained: Sequence[int] | Tensor) -> Tensor:
         """The hold-out guard: `indices` as a tensor [N], or an `InputError` that names what is wrong with them."""
         wanted = self._within(indices, "the samples asked for")
-        seen: set[int] = set()
-        repeated = sorted({index for index in wanted.tolist() if index in seen or seen.add(index)})
+        seen = Counter(wanted.tolist())
+        repeated = sorted(index for index, times in seen.items() if times > 1)
         if repeated:
             raise InputError(f"indices: {_listed(repeated)} given more than once; name every sample once.")
-        overlap = sorted(seen & set(torch.as_tensor(trained).tolist()))
+        overlap = sorted(seen.keys() & set(torch.as_tensor(trained).tolist()))
         if overlap:
             raise InputError(
                 f"indices: the base was pretrained on {_listed(overlap)}; it fits them so well that their loss "

@@ -7,6 +7,7 @@ Three charts: every trial across its knobs (parallel coordinates), the share of 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.config.knob import facts
 from core.runs.kinds import AttackConfig, SearchConfig
 from core.runs.reports.studies import Trial
 from core.studies.search.trials import best
@@ -62,7 +63,7 @@ def parallel(config: SearchConfig, rows: Sequence[Trial], labels: Mapping[str, s
     if len(rows) < 2:
         return None
     found = [Axis(labels[name], [row.params[name] for row in rows],
-                  AttackConfig.model_fields[name].json_schema_extra["scale"] == "log")
+                  facts(AttackConfig.model_fields[name])["scale"] == "log")
              for name in rows[0].params]
     residual = Axis("residual", [row.residual for row in rows], True)
     scored = all(row.mean_ssim is not None for row in rows)

@@ -14,7 +14,7 @@ from core.plots.search import Axis, Importance, Mark, Parallel
 
 PARALLEL_HEIGHT = 360
 BAR_HEIGHT = 38  # of a knob
-KINDS = {  # of a trial: (name, symbol, colour, size)
+KINDS: dict[str, tuple[str, str, str, int]] = {  # of a trial: (name, symbol, colour, size)
     "pruned": ("pruned", "circle-open", QUIET, 8), "failed": ("failed", "x", QUIET, 8),
     "done": ("finished", "circle", STRONG, 9), "first": ("first trial", "diamond", ACCENT, 12),
     "best": ("best trial", "star", GOOD, 15),

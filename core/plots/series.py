@@ -68,7 +68,7 @@ class Bars:
     pictures: list[bytes] | None = None  # PNG, one under each bar
 
 
-def downsample(x: Sequence[float], y: Sequence[float | None], limit: int = MOST_POINTS,
+def downsample(x: Sequence[float] | np.ndarray, y: Sequence[float | None] | np.ndarray, limit: int = MOST_POINTS,
                ) -> tuple[list[float], list[float | None]]:
     """At most `limit` of the points, in order: the ends, and the smallest and largest of each stretch.
 

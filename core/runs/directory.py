@@ -33,7 +33,7 @@ from filelock import FileLock, Timeout
 try:
     from orjson import loads  # a long metrics.jsonl is read five times faster
 except ImportError:  # a machine that only executes runs may lack it
-    from json import loads
+    from json import loads  # type: ignore[assignment]  # it takes more than what is used of both
 
 from core.config.knob import RunConfig
 from core.config.knob_change import Change
@@ -237,7 +237,8 @@ class _Newest:
     second, and whoever watches it all day must not keep them."""
 
     def __init__(self, most: int) -> None:
-        self.most, self.held = most, OrderedDict()
+        self.most = most
+        self.held: OrderedDict[Any, Any] = OrderedDict()
         self.mutex = threading.Lock()
 
     def get(self, run: Run, parse: Callable[[Run], Parsed], stamp: tuple[int, ...]) -> Parsed:

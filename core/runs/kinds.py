@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError, create_model
 from core.config.attack import AttackKnobs
 from core.config.experiment import ExperimentConfig
 from core.config.finetune import FinetuneConfig
-from core.config.knob import RunConfig, knob
+from core.config.knob import RunConfig, facts, knob
 from core.config.pretrain import PretrainConfig
 from core.io.errors import InputError
 from core.reconstruction.registry import AUTO, METHODS
@@ -30,17 +30,18 @@ else:
         method=(Literal[(AUTO, *METHODS)], AttackKnobs.model_fields["method"]))
 
 SEARCHABLE = [name for name, method in METHODS.items() if method.searches]
-SEARCHED = [name for name, field in AttackConfig.model_fields.items() if (field.json_schema_extra or {}).get("search")]
+SEARCHED = [name for name, field in AttackConfig.model_fields.items() if facts(field).get("search")]
 
 
 class SearchConfig(AttackConfig):
     """Search the knobs of an attack (Optuna): trial after trial, each an attack of its own."""
 
-    kind: Literal["search"] = "search"
-    method: Literal[tuple(SEARCHABLE)] = knob("kkt", help="Attack whose knobs are searched.")
+    kind: Literal["search"] = "search"  # type: ignore[assignment]  # an attack's knobs, and another kind of run
+    method: Literal[tuple(SEARCHABLE)] = knob(  # type: ignore[valid-type]  # of whatever methods there are
+        "kkt", help="Attack whose knobs are searched.")
     restarts: int = knob(4, help="Restarts R of each trial, computed as one batch.", scale="log", ge=1, le=256)
     iterations: int = knob(600, help="Optimiser steps of each trial.", unit="steps", scale="log", ge=1, le=1_000_000)
-    knobs: list[Literal[tuple(SEARCHED)]] = knob(
+    knobs: list[Literal[tuple(SEARCHED)]] = knob(  # type: ignore[valid-type]
         ["init_scale", "lr_x", "min_lambda", "relu_alpha_start"], help="Knobs that are searched. Their values here are "
         "the first trial, to compare with; the others stay as they are.", min_length=1, source="Haim et al. 2022")
     objective: Literal["residual", "ssim"] = knob(

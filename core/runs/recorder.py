@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from filelock import Timeout
@@ -78,7 +78,7 @@ class Recorder:
         self._heart.start()
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> bool:
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: Any) -> Literal[False]:
         self._ended.set()
         self._heart.join()
         state, message = (self._end_state, self._end_message) if self.stop_seen else ("done", "")

@@ -48,7 +48,7 @@ class Trainer:
             self.parameters = self.placed(tensors)
             self.epoch, self.step_size, self.recorded = meta["step"], meta["step_size"], meta["recorded"]
             self.restore(tensors, meta)
-        self.position = self.batch.evaluate(self.parameters)
+        self.position: Any = self.batch.evaluate(self.parameters)  # in the form of its batch
         self.gradient: list[Tensor] | None = None  # of `position`; kept over rejected steps
         self.measured: tuple[int, Stationarity] | None = None  # and the epoch it belongs to
         self.saved_at = time.monotonic()

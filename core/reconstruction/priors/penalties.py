@@ -12,9 +12,15 @@ SMOOTHING = 1e-2  # of absolute values, in grey levels: keeps their gradients fi
 class Penalty(Protocol):
     """Named, weighted, and blind to anything but the one part of a candidate that it judges."""
 
-    name: str
-    weight: float
-    judges: str  # "x" or "lam", an attribute of `Candidate`
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def weight(self) -> float: ...
+
+    @property
+    def judges(self) -> str:
+        """"x" or "lam", an attribute of `Candidate`."""
 
     def evaluate(self, variable: Tensor) -> tuple[Tensor, Tensor]:
         """Unweighted value [R] (mean over the N samples) and its gradient, for x [R, N, C, H, W] or lam [R, N]."""

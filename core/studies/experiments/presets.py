@@ -54,7 +54,7 @@ class Preset:
 
 # What an experiment pretrains where its base is `OWN`, once for each seed.
 OWN = "own"
-OWN_BASE = {"name": "20 digits", "optimizer": "max-margin", "samples_per_class": 10}
+OWN_BASE: dict[str, Any] = {"name": "20 digits", "optimizer": "max-margin", "samples_per_class": 10}
 SEPARATED = OWN_BASE | {"name": "20 digits, ln loss -40", "optimizer": "log-gd", "target_log_loss": -40.0}
 ON_A_BASE = {"small": {"repeats": 3, "restarts": 1, "iterations": 500},
              "full": {"repeats": 10, "restarts": 4, "iterations": 3000}}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core.config.knob import facts
 from core.runs.kinds import AttackConfig, SearchConfig
 
 
@@ -21,9 +22,9 @@ def axes(config: SearchConfig, start: dict[str, float]) -> list[Axis]:
     """The searched knobs with the ranges that are declared with them, widened to hold the first trial's values."""
     found = []
     for name in dict.fromkeys(config.knobs):
-        facts = AttackConfig.model_fields[name].json_schema_extra
-        low, high = facts["search"]
-        found.append(Axis(name, min(low, start[name]), max(high, start[name]), facts["scale"] == "log"))
+        known = facts(AttackConfig.model_fields[name])
+        low, high = known["search"]
+        found.append(Axis(name, min(low, start[name]), max(high, start[name]), known["scale"] == "log"))
     return found
 
 
