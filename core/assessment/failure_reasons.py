@@ -80,11 +80,12 @@ def sample_rows(report: AttackReport, victim: FinetuneReport | None) -> list[dic
     score, victim = report.score, victim or FinetuneReport()
     if not isinstance(score, ImageScore):
         return []
-    known = {"coefficient / largest": victim.visibility, "visibility": victim.verdicts,
+    known: dict[str, Sequence[Any]] = {
+        "coefficient / largest": victim.visibility, "visibility": victim.verdicts,
              "feature cosine": victim.feature_cosine, "wrong gates": _wrong_gates(report)}
     rows = []
     for index, ssim in enumerate(score.ssim):
-        row = {"target": index + 1, "SSIM": ssim}
+        row: dict[str, Any] = {"target": index + 1, "SSIM": ssim}
         if score.assignment[index] is None:
             row["found"] = "no candidate left for it"
         row |= {name: values[index] for name, values in known.items()

@@ -15,6 +15,7 @@ from core.io.errors import InputError
 from core.io.files import write_atomic
 from core.runs.directory import Run
 from core.runs.kinds import KINDS
+from core.runs.reports.read import Report
 from core.runs.store import RunStore
 from core.runs.tuning import request
 
@@ -84,7 +85,7 @@ def _short(value: object) -> str:
 
 def show(args: argparse.Namespace) -> int:
     run = find_run(args.run)
-    report = run.report()
+    report: Report | None = run.report()
     print(json.dumps({"id": run.id, "path": str(run.path), "config": run.config().model_dump(mode="json"),
                       "changes": [str(change) for change in run.changes()], "status": asdict(run.status()),
                       "report": report and report.stored()}, indent=2, ensure_ascii=False))

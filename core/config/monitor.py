@@ -18,8 +18,8 @@ class Monitor(Protocol):
     def progress(self, step: int, total: int) -> None:
         """`step` of `total` steps are finished. Cheap; call it every step."""
 
-    def record(self, step: int, **values: float | list[float] | str) -> None:
-        """Append one row of named values to the metrics."""
+    def record(self, step: int, **values: Any) -> None:
+        """Append one row of named values to the metrics: numbers, lists of numbers, words, JSON."""
 
     def snapshot(self, step: int, images: torch.Tensor, *, restarts: torch.Tensor | None = None,
                  numbers: Sequence[int] = ()) -> None:
@@ -56,7 +56,7 @@ class Silent:
     """A monitor that hears nothing and never stops."""
 
     def progress(self, step: int, total: int) -> None: ...
-    def record(self, step: int, **values: float | list[float] | str) -> None: ...
+    def record(self, step: int, **values: Any) -> None: ...
 
     def snapshot(self, step: int, images: torch.Tensor, *, restarts: torch.Tensor | None = None,
                  numbers: Sequence[int] = ()) -> None: ...

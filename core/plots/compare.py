@@ -61,7 +61,8 @@ def result_row(run: Run) -> dict[str, str]:
                 "wrong release": wrong_release(controls), "finding": FINDING[score.finding if score else None],
                 "targets": number(score.targets if score else None), "PSNR (dB)": fixed(pictured.mean_psnr, 1),
                 "relative residual": number(status.summary.get("residual")),
-                "threat": found.threat if found else config.threat, "chosen by": score.selected_by if score else "–"}
+                "threat": found.threat if found else getattr(config, "threat", ""),
+                "chosen by": score.selected_by if score else "–"}
     elif config.kind == "finetune":
         victim = run.outcome(FinetuneReport) or FinetuneReport()
         row |= {"loss": number(victim.loss_after), "above the floor": number(status.summary.get("visible")),

@@ -16,7 +16,8 @@ from core.plots.palette import COLOURS, QUIET, colour
 HEIGHT, CLOUD_HEIGHT = 400, 270
 MOST_TICKS = 12
 SYMBOLS = {"LoRA": "circle", "full fine-tuning": "diamond"}
-SHADES = [[0.0, COLOURS[0]], [0.34, COLOURS[4]], [0.67, COLOURS[3]], [1.0, COLOURS[1]]]  # blue, violet, pink, orange
+# Blue, violet, pink, orange.
+SHADES: list[tuple[float, str]] = [(0.0, COLOURS[0]), (0.34, COLOURS[4]), (0.67, COLOURS[3]), (1.0, COLOURS[1])]
 FAINT = 0.45
 # A clicked point grows; plotly would fade all others nearly to nothing.
 CLICKED = {"selected": {"marker": {"size": 14, "opacity": 1.0}}, "unselected": {"marker": {"opacity": 0.55}}}

@@ -80,7 +80,7 @@ def separated_patterns(patterns: Rows, certain: Rows, *, order: Sequence[int | N
     for name, on in (patterns if chosen else {}).items():
         sure = certain.get(name, np.ones_like(on)).astype(bool)
         on, sure = on[chosen], sure[chosen]
-        doubtful = ~sure.all(axis=0)
+        doubtful: np.ndarray = ~np.asarray(sure.all(axis=0))
         cells = np.where(sure, on, 2).astype(np.uint8)
         columns = np.concatenate([_by_word(on, ~doubtful), _by_word(on, doubtful)])[:MOST_NEURONS]
         words = len(np.unique(on[:, ~doubtful], axis=1).T)
@@ -123,7 +123,7 @@ def _changes(rows_by_layer: Rows, names: Sequence[str], verb: str, picture: Gate
         if len(columns):
             shown = "" if len(columns) == np.count_nonzero(rows[:MOST_ROWS].any(axis=0)) else ", the most frequent here"
             layers.append(LayerGates(layer_name(name), columns + 1, cells, 0,
-                                     f"{_of(rows.any(axis=0))} {verb} for some sample{shown}"))
+                                     f"{_of(np.asarray(rows.any(axis=0)))} {verb} for some sample{shown}"))
     return replace(picture, rows=_names(names, len(layers[0].cells)), layers=layers) if layers else None
 
 

@@ -23,7 +23,7 @@ KINDS: dict[str, tuple[str, str, str, int]] = {  # of a trial: (name, symbol, co
 
 def parallel_figure(data: Parallel, *, revision: str) -> go.Figure:
     """A line for each trial across all axes, coloured by what is searched for: blue is good, orange is bad."""
-    scale = SHADES if data.low_is_good else [[1 - place, paint] for place, paint in reversed(SHADES)]
+    scale = SHADES if data.low_is_good else [(1 - place, paint) for place, paint in reversed(SHADES)]
     shade = _placed(data.shade)
     figure = go.Figure(go.Parcoords(
         dimensions=[_dimension(axis) for axis in data.axes], labelside="bottom",

@@ -6,6 +6,7 @@ from pathlib import Path
 from core.config.experiment import ExperimentConfig
 from core.config.finetune import FinetuneConfig
 from core.config.knob import RunConfig
+from core.config.pretrain import PretrainConfig
 from core.data.catalogue import KINDS
 from core.io.wording import counted
 from core.reconstruction import registry
@@ -33,6 +34,7 @@ def title(config: RunConfig, status: Status | None = None) -> str:
     if isinstance(config, AttackConfig):
         method = (status.summary.get("method") if status else None) or config.method
         return f"{registry.title(method)}, {config.threat}"
+    assert isinstance(config, PretrainConfig)
     kind = "Convolutional base" if config.network == "conv" else "Base"
     problem = KINDS[config.problem]
     return f"{kind} {config.hidden} wide, {problem.counted(len(problem.classes) * config.samples_per_class)}"

@@ -67,8 +67,8 @@ def _panel(rows: Sequence[ExperimentRow], names: Sequence[str], value: str, cont
     dots = [Dot(names.index(row.arm) + SPREAD * (seeds.index(row.seed) - (len(seeds) - 1) / 2) * 2
                 / max(len(seeds) - 1, 1), getattr(row, value), arm_name(row), row.attack) for row in rows]
     columns = [[row for row in rows if row.arm == name] for name in names]
-    return Panel(title, dots, [_mean(column, value) for column in columns],
-                 *([_mean(column, control) for column in columns] for control in controls), top)
+    means, wrong_release, mean_image = ([_mean(column, name) for column in columns] for name in (value, *controls))
+    return Panel(title, dots, means, wrong_release, mean_image, top)
 
 
 def _mean(rows: Sequence[ExperimentRow], name: str) -> float | None:

@@ -23,6 +23,7 @@ from core.plots.titles import title, unique_titles
 from core.reconstruction.calibration import EVENT
 from core.report.html import NOTHING, bullets, charts, code, document, folded, heading, paragraph, strip, table
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.repeat import repeat_command
 from core.runs.reports.attack import AttackReport
 from core.runs.reports.stored import Report
@@ -90,8 +91,10 @@ def _body(run: Run) -> list[Markup]:
 
 def _reasons(run: Run, attack: AttackReport) -> list[Reason]:
     victim, base = referred(run, "finetune"), origin(run)
-    return reasons(run.config(), attack, victim=victim and victim.outcome(FinetuneReport),
-                   base=base and base.outcome(PretrainReport))
+    config = run.config()
+    assert isinstance(config, AttackConfig)
+    return reasons(config, attack, victim=victim.outcome(FinetuneReport) if victim else None,
+                   base=base.outcome(PretrainReport) if base else None)
 
 
 def _pictures(run: Run, attack: AttackReport | None) -> Markup:

@@ -26,7 +26,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from filelock import FileLock, Timeout
 
@@ -144,7 +144,7 @@ class Run:
         """(step, picture) of every snapshot, in order of step."""
         return sorted((int(path.stem), path) for path in self.file("snapshots").glob("*.png"))
 
-    def report(self, model: type[Kind] = Report) -> Kind | None:
+    def report(self, model: type[Kind] = Report) -> Kind | None:  # type: ignore[assignment]
         """report.json as the model of the run's kind; None where there is none, and where the kind is not that of
         `model`. Raises `InputError` where it is damaged."""
         if not issubclass(MODELS[self.config().kind], model):
@@ -153,14 +153,14 @@ class Run:
         try:
             stat = path.stat()
             if stat.st_size > MOST_KEPT_BYTES:
-                return _parse_report(self)
-            return _reports.get(self, _parse_report, (stat.st_mtime_ns, stat.st_ino, stat.st_size))
+                return cast(Kind, _parse_report(self))
+            return cast(Kind, _reports.get(self, _parse_report, (stat.st_mtime_ns, stat.st_ino, stat.st_size)))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (UnicodeDecodeError, OSError) as error:
             raise InputError(f"run: {path} cannot be read ({error}); restore the file or delete the run.") from error
 
-    def outcome(self, model: type[Kind] = Report) -> Kind | None:
+    def outcome(self, model: type[Kind] = Report) -> Kind | None:  # type: ignore[assignment]
         """The report, unless the run is active again: what a stopped attempt left is not the outcome."""
         return None if self.status().active else self.report(model)
 

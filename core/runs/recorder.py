@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from filelock import Timeout
@@ -51,7 +51,7 @@ class Recorder:
         self._limit: float | None = getattr(config, "max_seconds", None) if config.kind == "attack" else None
         self.stop_seen = False
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> Self:
         try:
             self._lock.acquire(timeout=LOCK_SECONDS)
         except Timeout:
@@ -117,7 +117,7 @@ class Recorder:
         with self._mutex:
             self._status = replace(self._status, step=step, total=total, seconds_left=left)
 
-    def record(self, step: int, **values: float | list[float] | str) -> None:
+    def record(self, step: int, **values: Any) -> None:
         row = {"step": step, "seconds": round(self._seconds(), 3), **values}
         line = json.dumps(finite(row), allow_nan=False) + "\n"
         with self.run.file("metrics.jsonl").open("a") as file:

@@ -202,7 +202,7 @@ def _check(child: Run, noun: str) -> None:
         raise InputError(f"{noun} {status.state}: {status.message or 'it did not say why; see its log.'}")
 
 
-def _counts(rows: list[ExperimentRow]) -> dict[str, float | None]:
+def _counts(rows: list[ExperimentRow]) -> dict[str, Any]:
     scores = [row.mean_ssim for row in rows if row.mean_ssim is not None]
     return {"points": len(rows), "failed": sum(row.state == "failed" for row in rows),
             "best_ssim": max(scores, default=None)}
@@ -237,5 +237,5 @@ def _report(config: ExperimentConfig, base: Checkpoint | None, rows: list[Experi
                       "since A and B then move together.")
     more = {"arms": [arm.name for arm in preset.arms]} if preset.arms else {"full": config.full}
     return ExperimentReport(preset=config.preset, size=config.size, title=preset.title, x=preset.x,
-                            method=preset.method, base=config.base, base_fingerprint=base and base.fingerprint,
+                            method=preset.method, base=config.base, base_fingerprint=base.fingerprint if base else None,
                             grid=grid_values(config) | more, **counts, table=rows, limits=limits)

@@ -17,6 +17,7 @@ from core.io.files import write_atomic, write_json, write_tensors
 from core.io.images import grid_png
 from core.runs.directory import Run
 from core.runs.recorder import Recorder
+from core.runs.reports.stored import LayerSpectrum
 from core.runs.reports.training import FinetuneReport, KinkDistance
 from core.tasks.inputs import fully_connected, resolve_base
 from core.threat.model import ThreatModel
@@ -110,7 +111,7 @@ def _problem(checkpoint: Checkpoint, fallback_source: str) -> Problem:
 def _report(run: Run, config: FinetuneConfig, checkpoint: Checkpoint, problem: Problem, indices: Tensor,
             outcome: Finetuning, seen: Visibility) -> FinetuneReport:
     after = outcome.after
-    lora = {"rank": config.rank, "alpha": config.lora_alpha, "scaling": config.lora_alpha / config.rank}
+    lora: dict[str, Any] = {"rank": config.rank, "alpha": config.lora_alpha, "scaling": config.lora_alpha / config.rank}
     return FinetuneReport(
         base=config.base, base_fingerprint=checkpoint.fingerprint,
         samples=len(indices), labels=problem.labels[indices].tolist(), indices=indices.tolist(),
@@ -126,7 +127,8 @@ def _report(run: Run, config: FinetuneConfig, checkpoint: Checkpoint, problem: P
         feature_cosine_min=min(after.feature_cosine), weight_change=after.weight_change,
         kink_distance={name: KinkDistance(median=item.median, smallest=item.smallest)
                        for name, item in after.kink_distance.items()},
-        seconds=outcome.seconds, spectrum=_spectra(run, checkpoint, full=config.adaptation == "full"),
+        seconds=outcome.seconds, spectrum={name: LayerSpectrum(**values) for name, values in
+                                                   _spectra(run, checkpoint, full=config.adaptation == "full").items()},
         problem=problem.name, data_source=problem.data.source, limits=_limits(config, checkpoint, outcome, seen))
 
 

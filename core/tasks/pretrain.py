@@ -54,7 +54,8 @@ def execute(run: Run, config: PretrainConfig, recorder: Recorder) -> None:
     held_out = problem.holdout(indices)
     holdout_accuracy = accuracy(network, problem.images(held_out), problem.labels[held_out])
     measured = outcome.stationarity
-    numbers = {"log_loss": outcome.log_loss, "train_error": outcome.train_error, "kkt_residual": measured.residual}
+    numbers: dict[str, Any] = {"log_loss": outcome.log_loss, "train_error": outcome.train_error,
+                               "kkt_residual": measured.residual}
     save_checkpoint(run.file("result.safetensors"), network, facts(config, problem, indices, numbers, holdout_accuracy))
     if problem.kind.modality.planar:
         pull = measured.multipliers.tolist()

@@ -13,7 +13,7 @@ from core.io.errors import InputError
 from core.io.files import finite, write_json
 from core.reconstruction.registry import foreign, named
 from core.runs.directory import MetricsRow, Run
-from core.runs.kinds import SearchConfig, parse_config
+from core.runs.kinds import AttackConfig, SearchConfig, parse_config
 from core.runs.recorder import Recorder, describe_failure
 from core.runs.reports.attack import AttackReport
 from core.runs.reports.score import ImageScore
@@ -55,7 +55,7 @@ class TrialRecorder(Recorder):
         super().__init__(run)
         self._search, self._judge = search, judge
 
-    def record(self, step: int, **values: float | list[float] | str) -> None:
+    def record(self, step: int, **values: Any) -> None:
         super().record(step, **values)
         self.judge({"step": step, **values})
 
@@ -101,7 +101,8 @@ def _trial(run: Run, config: SearchConfig, recorder: Recorder, study: Study, tri
     recorder.summary(current=child.id)
     if recorder.should_stop():
         return None
-    state = child.status().state
+    state, attacked = child.status().state, child.config()
+    assert isinstance(attacked, AttackConfig)
     if state in ("stopped", "interrupted"):
         child.reset_for_resume()
     if state == "failed" and number == 1:
@@ -115,7 +116,7 @@ def _trial(run: Run, config: SearchConfig, recorder: Recorder, study: Study, tri
                 for row in child.metrics()[0]:  # of an attempt that was killed
                     trial_recorder.judge(row)
                 write_json(child.file("environment.json"), run.environment() or {})
-                attack.execute(child, child.config(), trial_recorder)
+                attack.execute(child, attacked, trial_recorder)
         except Exception as error:  # logged by the trial's own recorder; other knobs may do better
             if number == 1:
                 raise

@@ -33,7 +33,7 @@ MOST_ROWS = 2000           # of the curves: what a plot can use; each costs abou
 class PretrainOutcome:
     """How training ended. The network passed in holds the final weights."""
 
-    status: Literal["reached_target", "flat", "epochs", "stalled", "stopped"]
+    status: str  # reached_target, flat, epochs, stalled or stopped
     epochs: int              # passes over the data, rejected steps included
     log_loss: float          # natural logarithm of the mean cross-entropy, without the weight decay
     train_error: float       # wrong / samples

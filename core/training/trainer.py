@@ -38,7 +38,7 @@ class Trainer:
                  weight_decay: float = 0.0) -> None:
         self.network, self.x, self.labels, self.optimizer, self.monitor = network, x, labels, optimizer, monitor
         self.target_log_loss, self.weight_decay = target_log_loss, weight_decay
-        self.batch = (FullBatch if network.fully_connected else AutogradBatch)(network, x, labels)
+        self.batch: Any = (FullBatch if network.fully_connected else AutogradBatch)(network, x, labels)
         self.parameters = [parameter.detach().clone() for parameter in network.parameters()]
         self.names = [name for name, _ in network.named_parameters()]
         self.epoch, self.step_size, self.recorded, self.stalled = 0, learning_rate, -1, False

@@ -36,12 +36,12 @@ def point_row(varied: Mapping[str, Any], *, pretrain: str = "", finetune: str = 
     score = scored if isinstance(scored, ImageScore) else ImageScore()
     controls, base, victim = controls_of(score), base or PretrainReport(), victim or FinetuneReport()
     return ExperimentRow(
-        state="failed" if reason else "done", reason=reason, **dict.fromkeys(VARIED) | varied,
+        state="failed" if reason else "done", reason=reason, **{**dict.fromkeys(VARIED), **varied},
         pretrain=pretrain, finetune=finetune, attack=attack,
         mean_ssim=score.mean_ssim, mean_psnr=score.mean_psnr, targets=score.targets or None,
         ssim=score.ssim or None, recovered=score.recovered, finding=score.finding,
         mean_image_ssim=controls.mean_image, wrong_release_ssim=controls.wrong_release,
-        wrong_release_recovered=controls.wrong_release_recovered, residual=found and found.residual,
+        wrong_release_recovered=controls.wrong_release_recovered, residual=found.residual if found else None,
         base_residual=base.kkt_residual, largest_coefficient=victim.largest_coefficient,
         loss_before=victim.loss_before, loss_after=victim.loss_after, weight_change=victim.weight_change,
         flips=_mean(victim.flips.values()), feature_cosine=_mean(victim.feature_cosine),

@@ -10,6 +10,7 @@ from core.data.catalogue import DEFAULT, KINDS
 from core.io.errors import InputError
 from core.models.modality import unknowns
 from core.runs.directory import Run
+from core.runs.kinds import AttackConfig
 from core.runs.reports.attack import AttackReport
 from core.runs.reports.score import ImageScore
 from core.runs.reports.training import FinetuneReport
@@ -98,7 +99,7 @@ def _attack(folder: str, stamps: tuple[int, ...]) -> tuple[str, str, str, float]
         return None
     if report is None or not isinstance(report.score, ImageScore) or status.state != "done":
         return None
-    if report.status in CUT_SHORT or not config.finetune:
+    if report.status in CUT_SHORT or not isinstance(config, AttackConfig) or not config.finetune:
         return None
     return config.finetune, report.method, report.threat, report.score.mean_ssim
 

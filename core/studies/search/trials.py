@@ -27,5 +27,5 @@ def counts(rows: Sequence[Trial]) -> dict[str, int]:
 def summary(config: SearchConfig, rows: Sequence[Trial]) -> dict[str, float | None]:
     """Facts for lists and cards."""
     winner = best(rows, config.objective)
-    return {"trials": len(rows), **counts(rows), "residual": winner and winner.residual,
-            "mean_ssim": winner and winner.mean_ssim, "oracle": config.objective == "ssim"}
+    return {"trials": len(rows), **counts(rows), "residual": winner.residual if winner else None,
+            "mean_ssim": winner.mean_ssim if winner else None, "oracle": config.objective == "ssim"}
