@@ -6,12 +6,13 @@ be pruned at the very step at which it falls behind, and a repeat prunes at the 
 """
 
 from dataclasses import replace
+from typing import Any
 
 from optuna.trial import Trial
 
 from core.io.errors import InputError
 from core.io.files import finite, write_json
-from core.reconstruction.registry import foreign, named
+from core.reconstruction.registry import foreign, named, owners
 from core.runs.directory import MetricsRow, Run
 from core.runs.kinds import AttackConfig, SearchConfig, parse_config
 from core.runs.recorder import Recorder, describe_failure
@@ -72,7 +73,8 @@ class TrialRecorder(Recorder):
 def execute(run: Run, config: SearchConfig, recorder: Recorder) -> None:
     """Run all trials; one row of metrics.jsonl a trial, then ``report.json``. A stop leaves the rows and no report."""
     if idle := [name for name in config.knobs if name in foreign(config.method)]:
-        raise InputError(f"knobs: {idle[0]} does not count for {config.method}; leave it out.")
+        owner = " and ".join(method.name for method in owners(idle[0]))
+        raise InputError(f"knobs: {idle[0]} belongs to {owner} alone; leave it out for {config.method}.")
     start = start_values(config, empty=named(config.method).empty)
     rows = run.table(TrialRow)
     study = Study(config, axes(config, start), start, rows)

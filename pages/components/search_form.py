@@ -35,7 +35,7 @@ def choose_search(defaults: dict[str, Any], stamp: str) -> Choice:
               **live_knobs("search", ["knobs"], start_values, stamp, columns=1),
               **live_knobs("search", AXES, start_values, stamp, columns=COLUMNS)}
     if idle := [name for name in values["knobs"] if name in foreign(values["method"])]:
-        st.caption(f"The {METHODS[values['method']].title} attack has no use for *{idle[0]}*: leave it out.")
+        st.caption(f"The {METHODS[values['method']].title} attack has no use for it: leave *{idle[0]}* out.")
     chosen = {**victim.fixed, **values}
     _cost(chosen)
     return Choice(chosen, victim.hidden | foreign(values["method"]), victim.promoted)
