@@ -29,10 +29,6 @@ class Objective(Protocol):
     def input_mean(self) -> Tensor:
         """What the network subtracts from an image, [C, H, W], where the objective computes."""
 
-    @property
-    def pixel_scale(self) -> Tensor:
-        """What the network divides the rest by, [C, H, W]; ones where it divides by nothing."""
-
     def evaluate(self, candidate: Candidate, **annealed: float | Tensor) -> Evaluation:
         """Value and gradients. `annealed` is what the plan changes from step to step (``relu_alpha``, the sharpness of
         a ModifiedReLU surrogate), by name; as tensors [] where a step is recorded."""
@@ -63,6 +59,10 @@ class StartsLam(Protocol):
 @runtime_checkable
 class Confining(Protocol):
     """Its observation says which inputs are possible."""
+
+    @property
+    def pixel_scale(self) -> Tensor:
+        """How far a pixel moves for one unit of the network's input, [C, H, W]: what it divides by, or ones."""
 
     def allowed_inputs(self) -> tuple[Tensor, Tensor] | None:
         """Orthonormal bases [D, K] of the network's inputs that the observation sees, and of those that it leaves open;
