@@ -16,7 +16,7 @@ from core.reconstruction.algebraic.input_test import Verdict, try_inputs
 from core.reconstruction.algebraic.separation import separable
 from core.reconstruction.algebraic.updates import layer_updates
 from core.runs.reports.attack import Inputs, InputTrial
-from core.threat.observation import Observation, TrainedWeights
+from core.threat.observation import Observation, TrainedWeights, WeightDelta
 
 ASK = "Give what was subtracted and divided by with --input-mean and --input-std if you know it."
 MEAN_PICTURE = "the mean picture of public digits"
@@ -51,7 +51,9 @@ def doubt_inputs(observation: Observation, monitor: Monitor, *, ends: float = ma
 
 def _tried(observation: Observation, monitor: Monitor, ends: float, default: str, because: str) -> InputChoice:
     found = None
-    if not isinstance(observation, TrainedWeights) and not separable(observation.network, layer_updates(observation)):
+    blurred = isinstance(observation, WeightDelta) and observation.merged
+    if not blurred and not isinstance(observation, TrainedWeights) and \
+            not separable(observation.network, layer_updates(observation)):
         found = find_samples(observation).separation
     if found is None:
         why = f"{because}, and what was released cannot be held against the candidates"

@@ -121,9 +121,10 @@ def _polish(observation: AdapterDelta | WeightDelta, config: AlgebraicKnobs, mon
             separation: Separation) -> Polished | None:
     """Images of the first-order polish, where it is asked for or, by default, where it helps."""
     there = [estimate for estimate in work.estimates if estimate is not None]
-    steps = config.polish
+    steps, first = config.polish, layer_updates(observation)[0]
+    if first.blurred:  # what the update allows is then not the span of the inputs
+        return None
     if steps is None:
-        first = layer_updates(observation)[0]
         helps = first.A.shape[0] >= first.A.shape[1] and not all(estimate.exact for estimate in there) and \
             many_steps(first, separation, steps=observation.threat.steps)
         steps = STEPS if helps else 0
@@ -263,7 +264,7 @@ def _outcome(observation: Observation, separation: Separation, work: _Work, foun
                "separation": {"misfit": misfit.tolist(), "certain": {
                    f"layers.{level}": layer.certain.double().mean(1).tolist()
                    for level, layer in separation.layers.items()}},
-               "equations": len(work.systems[0].E), "signs": len(work.systems[0].G), "unknowns": x[0].numel(),
+               "equations": work.systems[0].equations, "signs": len(work.systems[0].G), "unknowns": x[0].numel(),
                "exact": [estimate.exact for estimate in there], "drifted": drifted,
                "slack": [estimate.slack for estimate in there],
                "free": [estimate.free for estimate in there], "noise": noise[kept].tolist(), "timings": timings,

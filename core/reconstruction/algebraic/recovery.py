@@ -79,6 +79,11 @@ class System:
     unit: float          # |k| at t = 1
     blurred: bool = False   # the equations hold on average only, see `core.threat.merged`
 
+    @property
+    def equations(self) -> int:
+        """How many can be taken at their word."""
+        return 0 if self.blurred else len(self.E)
+
     def signed(self, sign: int) -> Tensor:
         return torch.cat([self.E[:, :-1], sign * self.E[:, -1:]], dim=1)
 
@@ -177,7 +182,7 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
         float((E @ v - system.b).norm() / (E[:, :-1] @ v[:-1]).norm().clamp(min=1e-300))
     slack = _violated(system.G, system.g, v)
     k = system.unit / max(float(v[D]), 1e-300)
-    return Estimate(v[:D].clamp(0, 1), k if best else -k, best, slack, relative, exact, inside, len(system.E),
+    return Estimate(v[:D].clamp(0, 1), k if best else -k, best, slack, relative, exact, inside, system.equations,
                     solution.converged, unscaled, collapsed)
 
 
