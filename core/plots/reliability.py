@@ -28,7 +28,7 @@ class Reliability:
     low: list[float]       # of that share, Wilson's interval
     high: list[float]
     images: list[int]
-    guess: float           # share of all images, which the mean guess claims of each
+    guess: float           # what the mean guess claims of every image
     title: str
     help: str
     words: str             # the same in one sentence, for a screen reader and for people
@@ -47,7 +47,7 @@ def reliability(calibration: Calibration) -> Reliability | None:
     return Reliability(
         [each.confidence for each in measured.bins], [each.share for each in measured.bins],
         [low for low, _ in ends], [high for _, high in ends], [each.images for each in measured.bins],
-        measured.recognisable, "How far confidence can be trusted",
+        measured.guess, "How far confidence can be trusted",
         f"A confidence is the probability that {EVENT}. Each point holds the images of one range of confidence: where "
         "it stands is what was claimed, how high what came true; bars are 95 % intervals, size is the number of "
         "images. Measured on attacks that the map was not fitted to, of other bases and other samples: foreign bases, "

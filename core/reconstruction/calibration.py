@@ -85,6 +85,7 @@ class Measured:
     cases: int
     images: int
     recognisable: float  # share of the images
+    guess: float         # the same of the other half, which is what the mean guess says
     brier: float
     mean_guess: float
     before: float

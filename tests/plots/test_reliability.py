@@ -5,7 +5,7 @@ import pytest
 from core.plots.reliability import reliability, reliability_figure
 from core.reconstruction.calibration import FACTS, Bin, Calibration, Measured, calibration
 
-MEASURED = Measured(cases=40, images=60, recognisable=0.4, brier=0.11, mean_guess=0.24, before=0.31,
+MEASURED = Measured(cases=40, images=60, recognisable=0.45, guess=0.4, brier=0.11, mean_guess=0.24, before=0.31,
                     highest_guess=0.45, bins=(Bin(0.0, 0.2, 0.1, 0.05, 40), Bin(0.8, 1.0, 0.9, 1.0, 20)))
 
 
