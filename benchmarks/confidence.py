@@ -83,8 +83,8 @@ def measure(found: Sequence[dict], methods: dict, guess: float) -> dict:
                   ceiling(image["facts"], image["status"])) for image in found]
     guesses = [claim for claim, image in zip(claims, found, strict=True) if image["status"] in GUESSES]
     share = sum(image["share"] * image["recognisable"] for image in found) / sum(image["share"] for image in found)
-    return {"cases": len({image["case"] for image in found}), "images": len(found), "recognisable": round(share, 4), "guess": round(guess, 4),
-            "brier": brier(found, claims), "mean_guess": brier(found, [guess] * len(found)),
+    return {"cases": len({image["case"] for image in found}), "images": len(found), "recognisable": round(share, 4),
+            "guess": round(guess, 4), "brier": brier(found, claims), "mean_guess": brier(found, [guess] * len(found)),
             "before": brier(found, [before(image) for image in found]),
             "highest_guess": round(max(guesses, default=0.0), 4), "bins": bins(found, claims)}
 
