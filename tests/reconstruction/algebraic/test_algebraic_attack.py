@@ -11,6 +11,7 @@ from core.assessment.matching import match
 from core.config.monitor import Silent
 from core.io.errors import InputError
 from core.reconstruction.algebraic.attack import attack, find_samples
+from core.reconstruction.registry import named
 from core.reconstruction.solvers.protocol import Status
 from core.runs.kinds import AttackConfig
 from core.threat.model import ThreatModel
@@ -180,7 +181,8 @@ def test_the_network_is_left_as_it_was(problem, released):
 def test_input_that_is_no_update_names_the_field(problem):
     step = one_step(problem, 1)
     with pytest.raises(InputError, match=r"^method: algebraic takes the update"):
-        launch(TrainedWeights(step.network, NOTHING))
+        named("algebraic").attack(TrainedWeights(step.network, NOTHING), AttackConfig(method="algebraic"), Silent(),
+                                  began=time.monotonic())
     observation = step.adapter()
     empty = {name: Factors(layer.A, torch.zeros_like(layer.B), 2.0) for name, layer in observation.layers.items()}
     with pytest.raises(InputError, match=r"^adapter: every B is zero"):
