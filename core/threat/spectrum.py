@@ -29,6 +29,7 @@ class SampleCount:
     samples: int
     capped: bool
     explanation: str
+    certain: bool = False   # the numerical rank of the first layer, whose inputs never move
 
 
 def spectrum(B: Tensor) -> Tensor:
@@ -68,9 +69,9 @@ def count_samples(observation: AdapterDelta | WeightDelta, *, most: int = 64) ->
     """N from the hidden layers' spectra: at the largest gap among the signal values (or below them)."""
     found: list[tuple[float, int, int, str]] = []  # gap, N, rank of the adapter, layer
     for name, values, floor in signal(observation):
-        if name == "layers.0" and (rank := _cliff(values[:most + 1], floor)):
+        if name == "layers.0" and (rank := cliff(values[:most + 1], floor)):
             return SampleCount(rank, False, f"N = {rank} is the numerical rank of layers.0's update, which holds for "
-                               "any number of gradient steps.")
+                               "any number of gradient steps.", certain=True)
         padded = torch.cat([values.clamp(min=floor), torch.tensor([floor], dtype=values.dtype)])[:most + 1]
         gaps = padded[:-1] / padded[1:]
         index = int(gaps.argmax())
@@ -84,7 +85,7 @@ def count_samples(observation: AdapterDelta | WeightDelta, *, most: int = 64) ->
                        f"{gap:.3g}, stands after {samples} singular value{'s' if samples > 1 else ''}{ending}.")
 
 
-def _cliff(values: Tensor, floor: float) -> int | None:
+def cliff(values: Tensor, floor: float) -> int | None:
     """How many values are above the floor, if they end there at once; None where they fade into it or fill the rank."""
     count = int((values > floor).sum())
     return count if 0 < count < len(values) and values[count - 1] > CLIFF * values[count] else None

@@ -17,7 +17,7 @@ from core.diagnostics.spectra import spectra
 from core.io.errors import InputError
 from core.models.mlp import MLP, pixel_scale
 from core.reconstruction.algebraic.closed_form import coefficient, single_input
-from core.reconstruction.algebraic.drift import has_drifted, many_steps
+from core.reconstruction.algebraic.drift import drift_over_steps, many_steps
 from core.reconstruction.algebraic.knobs import AlgebraicKnobs
 from core.reconstruction.algebraic.limits import algebraic_limits
 from core.reconstruction.algebraic.null_directions import separate_first_layer
@@ -33,6 +33,8 @@ from core.reconstruction.algebraic.separation import (
     strongest_first,
 )
 from core.reconstruction.algebraic.updates import LayerUpdate, layer_updates
+from core.reconstruction.certificate.audit import audited, first_layer
+from core.reconstruction.certificate.projector import Certificate
 from core.reconstruction.confidence import confidence, image_facts
 from core.reconstruction.ntk.attack import count
 from core.reconstruction.result import AttackResult
@@ -43,6 +45,7 @@ CLEAN = 0.05                # of the neurons of a sample: a separation that misr
 SCANNED = 10                # most samples looked for where the spectrum's N does not separate cleanly
 SIGN_WEIGHT = 1000.0        # price of a violated sign beside a prior of 1 a pixel
 RECOUNTED = "That does not come apart cleanly"
+DRIFTED_VISIBLY = 0.3       # relative drift of the first layer's A that the report speaks of
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,10 @@ def attack(observation: Observation, config: AlgebraicKnobs, monitor: Monitor, *
     N = separation.samples
     monitor.log(f"Threat {observation.threat.level}. {found_by} Patterns of {N} samples separated in "
                 f"{timings['separation']:.1f} s.")
-    drifted = has_drifted(updates[0], separation, steps=observation.threat.steps)
-    systems = [build_system(network, updates, separation, sample, drifted=drifted) for sample in range(N)]
+    drift = drift_over_steps(updates[0], separation, steps=observation.threat.steps)
+    audit = first_layer(observation)
+    systems = [build_system(network, updates, separation, sample, drift=drift, certificate=audit)
+               for sample in range(N)]
     ends = began + config.max_seconds if config.max_seconds else math.inf
     work = _Work(systems, _prior(config, network), network.image_shape, monitor, ends,
                  _only_label(observation))
@@ -88,7 +93,7 @@ def attack(observation: Observation, config: AlgebraicKnobs, monitor: Monitor, *
                           in enumerate(zip(work.estimates, systems, strict=True))]
     timings["images"] = time.monotonic() - clock
     polished = _polish(observation, config, monitor, work, separation)
-    return _outcome(observation, separation, work, found_by, timings, drifted, polished)
+    return _outcome(observation, separation, work, found_by, timings, drift, audit, polished)
 
 
 def find_samples(observation: Observation) -> Found:
@@ -232,7 +237,7 @@ REASON = "One step of training leaks each sample's activation patterns: they sep
 
 
 def _outcome(observation: Observation, separation: Separation, work: _Work, found_by: str,
-             timings: dict[str, float], drifted: bool, polished: Polished | None) -> AttackResult:
+             timings: dict[str, float], drift: float, audit: Certificate | None, polished: Polished | None) -> AttackResult:
     kept = [index for index, estimate in enumerate(work.estimates) if estimate is not None]
     there: list[Estimate] = [work.estimates[index] for index in kept]
     if not there:
@@ -251,7 +256,7 @@ def _outcome(observation: Observation, separation: Separation, work: _Work, foun
         status = Status.STOPPED if work.monitor.should_stop() else Status.TIME_LIMIT
     elif any(estimate.contradictory for estimate in there):
         status = Status.CONTRADICTORY
-    known = sample_facts(observation, separation, dict(zip(kept, there, strict=True)), drifted=drifted,
+    known = sample_facts(observation, separation, dict(zip(kept, there, strict=True)), drifted=drift > DRIFTED_VISIBLY,
                          recounted=RECOUNTED in found_by)
     return AttackResult(
         reason=REASON, status=status, x=x, labels=labels, coefficients=k,
@@ -259,13 +264,14 @@ def _outcome(observation: Observation, separation: Separation, work: _Work, foun
         labels_found_by="sign of each sample's step: with the other sign no image meets its equations and signs",
         confidence=confidence("algebraic", known, status),
         residuals={"residual": max(estimate.residual for estimate in there), "misfit": float(misfit.max())},
-        limits=algebraic_limits(observation, separation, there, drifted=drifted),
+        limits=algebraic_limits(observation, separation, there, drifted=drift > DRIFTED_VISIBLY),
         facts={"spectrum": spectra(observation),
                "separation": {"misfit": misfit.tolist(), "certain": {
                    f"layers.{level}": layer.certain.double().mean(1).tolist()
                    for level, layer in separation.layers.items()}},
                "equations": work.systems[0].equations, "signs": len(work.systems[0].G), "unknowns": x[0].numel(),
-               "exact": [estimate.exact for estimate in there], "drifted": drifted,
+               "exact": [estimate.exact for estimate in there], "drifted": drift > DRIFTED_VISIBLY,
+               "certificate": None if audit is None else audited(audit, observation.network, x),
                "slack": [estimate.slack for estimate in there],
                "free": [estimate.free for estimate in there], "noise": noise[kept].tolist(), "timings": timings,
                "polish": None if polished is None else polished.facts(), "sample_facts": known},

@@ -13,7 +13,7 @@ from torch import Tensor
 from core.reconstruction.algebraic.separation import Separation
 from core.reconstruction.algebraic.updates import TYPICAL, LayerUpdate
 
-STILL = 0.3         # relative change below which A counts as it was
+STILL = 0.02        # relative change below which A counts as it was
 BLURRED = 100.0     # times the stored precision: a noisier update than that had more than one step
 
 
@@ -38,8 +38,10 @@ def many_steps(update: LayerUpdate, separation: Separation, *, steps: int | None
     return noise >= BLURRED * max(update.precision, rounding)
 
 
-def has_drifted(update: LayerUpdate, separation: Separation, *, steps: int | None) -> bool:
-    """Whether measurements of A x must not be taken at their word; `steps` where it is known."""
+def drift_over_steps(update: LayerUpdate, separation: Separation, *, steps: int | None) -> float:
+    """The largest drift of the samples; 0 after a single step (`steps` where it is known), or where it is below what a
+    measurement's own noise hides."""
     if update.scaling == 0 or not many_steps(update, separation, steps=steps):
-        return False
-    return float(drift(update, separation).max()) > STILL
+        return 0.0
+    found = float(drift(update, separation).max())
+    return found if found > STILL else 0.0

@@ -22,6 +22,7 @@ MOST_SAMPLES = 18     # 2^18 words and 1,000 rows: seconds
 SIGMAS = 6.0          # of noise, within which a reading counts as 0 or 1
 CHUNK = 1 << 14
 PIVOT_SETS = 8
+REWEIGHTED = 30       # rounds of the robust directions: each is a decomposition of an n x r matrix
 SAME = 0.01           # of the neurons: words that differ in fewer are one word, blurred
 
 
@@ -34,14 +35,38 @@ class Coordinates:
     noise: Tensor     # [n], standard deviation of each coordinate in a row
 
 
-def coordinates(B: Tensor, *, samples: int, precision: float, floor: float) -> Coordinates:
-    """The N strongest directions of B [n, r]; the rest of the spectrum tells the noise."""
-    Q, S, Vh = torch.linalg.svd(B, full_matrices=False)
-    n = len(B)
-    tail = float(S[samples]) if len(S) > samples else 0.0
-    spread = max(tail, floor) / math.sqrt(n)
+def coordinates(B: Tensor, *, samples: int, precision: float, floor: float, robust: bool = False) -> Coordinates:
+    """The N strongest directions of B [n, r]; the rest of the spectrum tells the noise.
+
+    `robust`: the directions that most rows lie in, whatever a few rows add (neurons that switched while training
+    are as strong as a weak sample, and least squares follows them).
+    """
     rounding = precision / 4 * (B.norm(dim=1) / math.sqrt(B.shape[1]) + B.norm() / math.sqrt(B.numel()))
+    if robust and samples < min(B.shape):
+        V, rest = _of_most_rows(B, samples, (rounding ** 2 + floor ** 2 / len(B)).sqrt() * math.sqrt(B.shape[1]))
+        spread = max(float(rest.median()) / math.sqrt(B.shape[1]), floor / math.sqrt(len(B)))
+        return Coordinates(B @ V, V, (rounding ** 2 + spread ** 2).sqrt())
+    Q, S, Vh = torch.linalg.svd(B, full_matrices=False)
+    tail = float(S[samples]) if len(S) > samples else 0.0
+    spread = max(tail, floor) / math.sqrt(len(B))
     return Coordinates(Q[:, :samples] * S[:samples], Vh[:samples].T, (rounding ** 2 + spread ** 2).sqrt())
+
+
+def _of_most_rows(B: Tensor, samples: int, noise: Tensor) -> tuple[Tensor, Tensor]:
+    """Orthonormal V [r, N] that the most rows lie in within `noise` [n], and each row's distance from it.
+
+    Iteratively reweighted least squares: of the distances at first, then of their logarithms, which do not care how
+    far off an outlier is.
+    """
+    noise = noise.clamp(min=1e-300)
+    distance = B.norm(dim=1)
+    V = torch.zeros(B.shape[1], samples, dtype=B.dtype)
+    for step in range(REWEIGHTED):
+        power = 0.5 if step < REWEIGHTED // 2 else 1.0
+        weighted = B / torch.maximum(distance, noise)[:, None] ** power
+        V = torch.linalg.svd(weighted, full_matrices=False).Vh[:samples].T
+        distance = (B - (B @ V) @ V.T).norm(dim=1)
+    return V, distance
 
 
 @dataclass(frozen=True)

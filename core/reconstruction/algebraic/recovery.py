@@ -23,10 +23,15 @@ from core.models.mlp import MLP, pixel_scale
 from core.reconstruction.algebraic.programme import Programme, Solution, solve_programme, variation
 from core.reconstruction.algebraic.separation import Separation
 from core.reconstruction.algebraic.updates import TYPICAL, LayerUpdate
+from core.reconstruction.certificate.projector import Certificate
 
 HARDEST = 1e6        # weight of an equality whose noise is nil, beside a prior of about 1 a pixel
 ARITHMETIC = 3e-7    # relative error of float32 sums in the fine-tuning itself
-DRIFT = 0.002        # relative error of measurements above the first layer once features move
+EARLY = 1 / 3        # of the update: features of a training are best taken there, since its first steps are largest
+BLENDED = 0.05       # relative error, once A drifts, of the strongest sample's A h within the span of the measurements
+DRIFT = 0.01         # and of its measurements above the first layer; a weaker one's are worse
+COSTLIER = 1.1       # than the cheapest explanation: no scale is worth a prior above that
+SCALES = 3           # programmes at most that look for such a scale
 MISMATCH = 0.05      # of the measurements, and of a sign row per pixel: beyond it the facts contradict each other
 VIOLATED = 0.01      # sum over all signs: an image that breaks more does not follow from its equations alone
 COLLAPSED = 0.02     # of the typical scale: below it an explanation is no image but the mean
@@ -89,15 +94,19 @@ class System:
 
 
 def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Separation, sample: int, *,
-                 drifted: bool = False) -> System:
+                 drift: float = 0.0, certificate: Certificate | None = None) -> System:
     """All equations and signs of one sample.
 
-    `drifted`: the factors A moved over the steps, so v_i = sum_t k_i(t) A(t) h_i is no multiple of the released
-    A h_i. But gradient descent moves A by vectors of the span of the v_j alone (dA = B^T G, and B is a sum of
-    e_j v_j^T), so A h_i still lies in that span: in the first layer only what is orthogonal to it is used, and above,
-    where less moves, what is orthogonal to the other samples'.
+    `drift`: how far, relatively, the factor A of the first layer moved over the steps, so that v_i =
+    sum_t k_i(t) A(t) h_i is no multiple of the released A h_i. Then the first layer's `certificate` C h_i = 0, exact
+    after any number of steps, takes the place of what is orthogonal to all v_j; along v_i, beside the others, h_i is
+    still measured, and along the others it has little: both with a tolerance. Above the first layer inputs are those
+    of weights a third of the update on, also with a tolerance.
     """
     weights = [layer.weight.detach().cpu().double() for layer in network.layers]
+    if drift:
+        weights = [weight + EARLY * updates[level].scaling * updates[level].B @ updates[level].A
+                   if level in updates else weight for level, weight in enumerate(weights)]
     biases = [torch.zeros(len(weight), dtype=torch.float64) if layer.bias is None
               else layer.bias.detach().cpu().double() for layer, weight in zip(network.layers, weights, strict=True)]
     mean = network.input_mean.detach().cpu().double().flatten()
@@ -116,20 +125,27 @@ def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Sepa
             measured = reading.measured[sample] if reading is not None else update.B[0]
             rounding = update.precision / 4 * float(measured.norm()) + update.floor  # of the output layer's one row
             noise = float(reading.noise[sample]) if reading is not None else rounding / math.sqrt(len(measured))
-            size = measured.norm() / math.sqrt(len(measured))
+            size = float(measured.norm()) / math.sqrt(len(measured))
             A = update.A[:, :-1] if update.with_bias else update.A
             constant = update.A[:, -1] if update.with_bias else torch.zeros(len(A), dtype=A.dtype)
-            if drifted and reading is not None:
-                kept = _beside(reading.measured, sample, itself=level == 0)
+            noise = torch.full((len(A),), math.hypot(noise, ARITHMETIC * size), dtype=A.dtype)
+            if drift and reading is not None:
+                weaker = float(reading.measured.norm(dim=1).max()) / float(measured.norm())
+                kept, tolerance = _beside(reading.measured, sample), min(drift, 1.0) * DRIFT * size * weaker
+                if level == 0:
+                    off = certificate.off if certificate else _beside(reading.measured, None)
+                    kept = torch.linalg.qr(off, mode="complete")[0]
+                    blended = min(drift, 1.0) * BLENDED * size * weaker ** 0.5
+                    tolerance = blended * (torch.arange(len(kept)) >= off.shape[1])
                 A, constant, measured = kept.T @ A, kept.T @ constant, kept.T @ measured
-                noise += DRIFT * float(reading.measured[sample].norm()) / math.sqrt(len(reading.measured[sample]))
+                noise = noise[:kept.shape[1]] + tolerance
             if update.blurred:  # as large as the measurement itself, for any rank below the number of inputs
-                noise += float(size)
+                noise = noise + size
             row = A @ linear if level else A / std
             value = -(A @ offset) - constant
-            scale = math.sqrt((noise / unit) ** 2 + (ARITHMETIC * float(size) / unit) ** 2)
+            scale = (noise / unit)[:, None]
             rows.append(torch.cat([row, -(measured / unit)[:, None]], dim=1) / scale)
-            values.append(value / scale)
+            values.append(value / scale[:, 0])
         if reading is None:
             continue
         before, bias = (weights[0] / std, weights[0] @ offset + biases[0]) if level == 0 else \
@@ -145,9 +161,9 @@ def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Sepa
                   torch.cat(sign_values), unit, any(update.blurred for update in updates.values()))
 
 
-def _beside(measured: Tensor, sample: int, *, itself: bool) -> Tensor:
-    """Orthonormal basis [r, M] of what is orthogonal to the other samples' measurements, and to its own `itself`."""
-    others = measured if itself else torch.cat([measured[:sample], measured[sample + 1:]])
+def _beside(measured: Tensor, sample: int | None) -> Tensor:
+    """Orthonormal basis [r, M] of what is orthogonal to the measurements of the others than `sample`."""
+    others = measured if sample is None else torch.cat([measured[:sample], measured[sample + 1:]])
     if not len(others):
         return torch.eye(measured.shape[1], dtype=measured.dtype)
     return torch.linalg.qr(others.T, mode="complete")[0][:, len(others):]
@@ -170,10 +186,9 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
     if collapsed:
         found = solution.v, False
     elif (found := _determined(problem)) is None:
-        cost = problem.cost.clone()
-        cost[D] = -ratio * (_reward(len(system.E)) if prior.reward is None else prior.reward)
-        problem = replace(problem, cost=cost)
-        solution = solve_programme(problem, tolerance=1e-5, should_stop=should_stop)
+        share = _reward(len(system.E)) if prior.reward is None else prior.reward
+        problem, solution = _scaled(problem, solution, ratio * share, capped=prior.reward is None,
+                                    should_stop=should_stop)
         found = _polished(problem, solution)
     v, exact = found
     inside = int(((v[:D] > 1e-3) & (v[:D] < 1 - 1e-3)).sum())
@@ -184,6 +199,35 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
     k = system.unit / max(float(v[D]), 1e-300)
     return Estimate(v[:D].clamp(0, 1), k if best else -k, best, slack, relative, exact, inside, system.equations,
                     solution.converged, unscaled, collapsed)
+
+
+def _scaled(problem: Programme, cheapest: Solution, reward: float, *, capped: bool,
+            should_stop: Callable[[], bool]) -> tuple[Programme, Solution]:
+    """The programme with a reward for t, and its solution.
+
+    Where t is nearly free the prior hardly grows with it, and a reward of the mean price per unit would drive t up
+    until the image is a thicket. The price p(t) is convex, about p_0 + a (t - t_0)^2: `capped`, the reward is lowered
+    until the prior stays below `COSTLIER` p_0.
+    """
+    lowest = _price(problem, cheapest)
+    for attempt in range(SCALES):
+        cost = problem.cost.clone()
+        cost[-1] = -reward
+        rewarded = replace(problem, cost=cost)
+        solution = solve_programme(rewarded, tolerance=1e-2 if capped else 1e-5, should_stop=should_stop)
+        over = _price(problem, solution) / max(lowest, 1e-9) - 1
+        if not capped or over <= 2 * (COSTLIER - 1) or attempt == SCALES - 1:
+            break
+        reach = (solution.t - cheapest.t) * math.sqrt((COSTLIER - 1) / over)
+        reward = min(reward / 2, 2 * (COSTLIER - 1) * lowest / max(reach, 1e-9))
+    if capped:
+        solution = solve_programme(rewarded, tolerance=1e-5, should_stop=should_stop)
+    return rewarded, solution
+
+
+def _price(problem: Programme, solution: Solution) -> float:
+    """What the prior charges for an image."""
+    return float(problem.cost[:-1] @ solution.x) + problem.tv * variation(solution.x, problem.shape)
 
 
 def _reward(equations: int) -> float:

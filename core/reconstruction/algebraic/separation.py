@@ -15,7 +15,10 @@ from core.reconstruction.algebraic.patterns import MOST_SAMPLES, Coordinates, co
 from core.reconstruction.algebraic.updates import LayerUpdate
 
 # Of a reading: float32 arithmetic of the fine-tuning alone blurs it beyond rounding; later steps more so.
-TOLERANCES = (0.03, 0.15)
+# The second try looks for directions of most rows: inputs above the first layer move, and switched neurons with them.
+TRIED = ((0.03, False), (0.03, True), (0.15, False), (0.15, True))
+CLEAN = 0.005         # of the votes: a separation that misreads fewer needs no other try
+FEW = 8               # samples up to which several tries are compared: each costs 2^N words
 MISFIT = 0.2          # of the votes: above it, the words found are no patterns
 CERTAIN = 0.25        # a reading further than this from its decision threshold, noise included, has a vote
 
@@ -47,6 +50,12 @@ class Separation:
         """[N], the worst over the layers."""
         return torch.stack([layer.misfit for layer in self.layers.values()]).max(0).values
 
+    @property
+    def unread(self) -> float:
+        """Neurons that read neither 0 nor 1 or have no vote, as a mean share over layers and samples."""
+        return sum(float((layer.misfit + 1 - layer.certain.double().mean(1)).mean())
+                   for layer in self.layers.values()) / len(self.layers)
+
 
 def first_alone(network: MLP, updates: dict[int, LayerUpdate]) -> bool:
     """Only the first of several hidden layers has an update: null directions are left."""
@@ -74,20 +83,26 @@ def separate(network: MLP, updates: dict[int, LayerUpdate], *, samples: int) -> 
     if samples > MOST_SAMPLES or any(min(update.B.shape) < samples for level, update in updates.items()
                                      if level < len(network.layers) - 1):
         return None
-    for tolerance in TOLERANCES:
-        if (found := _separate(network, updates, samples, tolerance)) is not None:
-            return found
-    return None
+    best: Separation | None = None
+    for tolerance, robust in TRIED:
+        found = _separate(network, updates, samples, tolerance, robust=robust)
+        if found is not None and (best is None or found.unread < best.unread):
+            best = found
+        if best is not None and (float(best.misfit.max()) <= CLEAN or samples > FEW):
+            break
+    return best
 
 
-def _separate(network: MLP, updates: dict[int, LayerUpdate], samples: int, tolerance: float) -> Separation | None:
+def _separate(network: MLP, updates: dict[int, LayerUpdate], samples: int, tolerance: float, *,
+              robust: bool) -> Separation | None:
     weights = [layer.weight.detach().cpu().double() for layer in network.layers]
     signal = torch.ones(samples, 1, dtype=torch.float64)
     found: dict[int, LayerReading] = {}
     for level in range(len(weights) - 2, -1, -1):
         before = signal @ weights[level + 1]                            # [N, n]
         update = updates[level]
-        space = coordinates(update.B, samples=samples, precision=update.precision, floor=update.floor)
+        space = coordinates(update.B, samples=samples, precision=update.precision, floor=update.floor,
+                            robust=robust and level > 0)
         shared = level == len(weights) - 2
         q = _shared(space, before[0], tolerance) if shared else _own(space, before, tolerance)
         if q is None:
