@@ -40,6 +40,7 @@ from core.reconstruction.ntk.attack import count
 from core.reconstruction.result import AttackResult
 from core.reconstruction.solvers.protocol import Status
 from core.threat.observation import AdapterDelta, Observation, WeightDelta
+from core.threat.spectrum import count_samples
 
 CLEAN = 0.05                # of the neurons of a sample: a separation that misreads fewer needs no other N beside it
 SCANNED = 10                # most samples looked for where the spectrum's N does not separate cleanly
@@ -100,6 +101,7 @@ def find_samples(observation: Observation) -> Found:
     """The separation and how N was found: the spectrum's N where it separates cleanly, else the N that does best."""
     samples, found_by = count(observation)
     updates = layer_updates(observation)
+    certain = observation.threat.samples is not None or count_samples(observation).certain
 
     if first_alone(observation.network, updates):
         found = separate_first_layer(updates[0], samples=samples)
@@ -110,7 +112,8 @@ def find_samples(observation: Observation) -> Found:
         return None if found is None or float(found.misfit.max()) > MISFIT else found
 
     best = tried(samples)
-    if observation.threat.samples is None and (best is None or float(best.misfit.max()) > CLEAN):
+    # A rank of the first layer is N whatever happened since: fewer than that are looked for only where it fails.
+    if observation.threat.samples is None and (best is None or not (certain or float(best.misfit.max()) <= CLEAN)):
         most = min(SCANNED, *(min(update.B.shape) for level, update in updates.items()
                               if level < len(observation.network.layers) - 1))
         others = {N: found for N in range(1, most + 1) if samples != N and (found := tried(N)) is not None}
@@ -118,7 +121,9 @@ def find_samples(observation: Observation) -> Found:
         if clean and (best is None or min(clean.values()) < float(best.misfit.max())):
             N = min(clean, key=clean.get)
             best = others[N]
-            found_by += f" {RECOUNTED}; N = {N} does, so N = {N} it is."
+            hidden = certain and samples > N
+            found_by += f" {RECOUNTED}; N = {N} does, so " + (
+                f"{N} of them are looked for and the others stay hidden." if hidden else f"N = {N} it is.")
     return Found(None if best is None else strongest_first(best), found_by)
 
 
@@ -237,7 +242,8 @@ REASON = "One step of training leaks each sample's activation patterns: they sep
 
 
 def _outcome(observation: Observation, separation: Separation, work: _Work, found_by: str,
-             timings: dict[str, float], drift: float, audit: Certificate | None, polished: Polished | None) -> AttackResult:
+             timings: dict[str, float], drift: float, audit: Certificate | None,
+             polished: Polished | None) -> AttackResult:
     kept = [index for index, estimate in enumerate(work.estimates) if estimate is not None]
     there: list[Estimate] = [work.estimates[index] for index in kept]
     if not there:
@@ -272,6 +278,7 @@ def _outcome(observation: Observation, separation: Separation, work: _Work, foun
                "equations": work.systems[0].equations, "signs": len(work.systems[0].G), "unknowns": x[0].numel(),
                "exact": [estimate.exact for estimate in there], "drifted": drift > DRIFTED_VISIBLY,
                "certificate": None if audit is None else audited(audit, observation.network, x),
+               "background": [estimate.background for estimate in there],
                "slack": [estimate.slack for estimate in there],
                "free": [estimate.free for estimate in there], "noise": noise[kept].tolist(), "timings": timings,
                "polish": None if polished is None else polished.facts(), "sample_facts": known},

@@ -16,7 +16,7 @@ def algebraic_limits(observation: AdapterDelta | WeightDelta, separation: Separa
     """Sentences for the report; empty where nothing is in the way. Never looks at the truth."""
     if separation is None:
         return _inseparable(observation)
-    return [*_rank(estimates), *_blur(separation), *_contradictions(estimates),
+    return [*_rank(estimates), *_blur(separation), *_contradictions(estimates), *_paper(estimates),
             *([DRIFTED] if drifted else [])]
 
 
@@ -52,6 +52,14 @@ def _blur(separation: Separation) -> list[str]:
         return []
     return [f"{worst:.0%} of the neurons of one sample read neither on nor off: they switched during the "
             "fine-tuning, or rounding blurs them. They have no vote."]
+
+
+def _paper(estimates: list[Estimate]) -> list[str]:
+    white = [str(index) for index, estimate in enumerate(estimates, 1) if estimate.background == "white"]
+    if not white:
+        return []
+    return [f"Sample {', '.join(white)}: equations and signs are met with far less ink on white paper than on black, "
+            "so a white background is what sparsity prefers there."]
 
 
 def _contradictions(estimates: list[Estimate]) -> list[str]:

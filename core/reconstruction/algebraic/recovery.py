@@ -30,9 +30,13 @@ ARITHMETIC = 3e-7    # relative error of float32 sums in the fine-tuning itself
 EARLY = 1 / 3        # of the update: features of a training are best taken there, since its first steps are largest
 BLENDED = 0.05       # relative error, once A drifts, of the strongest sample's A h within the span of the measurements
 DRIFT = 0.01         # and of its measurements above the first layer; a weaker one's are worse
+BACKGROUNDS = ("black", "white")
+CLEARLY = 0.8        # of the price of the usual background: below it the other one is believed
+PLAIN = 0.25         # of a page of ink: an explanation cheaper than that needs no other background beside it
 COSTLIER = 1.1       # than the cheapest explanation: no scale is worth a prior above that
 SCALES = 3           # programmes at most that look for such a scale
-MISMATCH = 0.05      # of the measurements, and of a sign row per pixel: beyond it the facts contradict each other
+MISMATCH = 0.05      # of the measurements: beyond it the facts contradict each other
+BROKEN = 0.02        # of a sign row per pixel, summed over all signs: likewise
 VIOLATED = 0.01      # sum over all signs: an image that breaks more does not follow from its equations alone
 COLLAPSED = 0.02     # of the typical scale: below it an explanation is no image but the mean
 
@@ -41,7 +45,7 @@ COLLAPSED = 0.02     # of the typical scale: below it an explanation is no image
 class Prior:
     """What is preferred among the images that explain the update."""
 
-    sparsity: Tensor     # [D], weight of each pixel
+    sparsity: Tensor     # [D], weight of each pixel's distance from the background
     tv: float
     reward: float | None  # of the scale, as a share of the prior per unit of t; None follows the equations
     sign_weight: float
@@ -66,11 +70,12 @@ class Estimate:
     converged: bool
     unscaled: Tensor     # [D], the image under the prior alone, before the scale was settled
     collapsed: bool      # the only explanation is the mean image: the label is wrong, or the facts are
+    background: str = "black"   # or white: which of the two the facts are met with at the smaller price
 
     @property
     def contradictory(self) -> bool:
         """No image in the box meets equations and signs, not even roughly."""
-        return self.collapsed or self.residual > MISMATCH or self.slack > MISMATCH * len(self.x)
+        return self.collapsed or self.residual > MISMATCH or self.slack > BROKEN * len(self.x)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class System:
     g: Tensor            # [J]
     unit: float          # |k| at t = 1
     blurred: bool = False   # the equations hold on average only, see `core.threat.merged`
+    dark: bool = True    # the base's own inputs are, on average
 
     @property
     def equations(self) -> int:
@@ -158,7 +164,8 @@ def build_system(network: MLP, updates: dict[int, LayerUpdate], separation: Sepa
         linear, offset = on[:, None] * before, on * bias
     G = torch.cat(signs)
     return System(torch.cat(rows), torch.cat(values), torch.cat([G, torch.zeros(len(G), 1, dtype=G.dtype)], dim=1),
-                  torch.cat(sign_values), unit, any(update.blurred for update in updates.values()))
+                  torch.cat(sign_values), unit, any(update.blurred for update in updates.values()),
+                  float(mean.mean()) < 0.5)
 
 
 def _beside(measured: Tensor, sample: int | None) -> Tensor:
@@ -173,15 +180,21 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
             should_stop: Callable[[], bool] = lambda: False) -> Estimate:
     """The image of one sample; an unknown label is the one whose sign explains it."""
     D = math.prod(shape)
-    tried: dict[int, tuple[Programme, Solution, float]] = {}
-    for y in _likelier_first(system) if label is None else [label]:
-        problem = _programme(system, prior, shape, 1 if y else -1)
-        solution = solve_programme(problem, tolerance=1e-2, should_stop=should_stop)
-        tried[y] = (problem, solution, _ratio(problem, solution))
-        if solution.t > COLLAPSED:  # with the wrong sign only t = 0 is left
-            break
-    best = min(tried, key=lambda y: tried[y][2])
-    problem, solution, ratio = tried[best]
+    tried: dict[tuple[str, int], tuple[Programme, Solution]] = {}
+    usual, other = BACKGROUNDS if system.dark else BACKGROUNDS[::-1]
+    for background in (usual, other):
+        for y in _likelier_first(system) if label is None else [label]:
+            problem = _programme(system, prior, shape, 1 if y else -1, background)
+            solution = solve_programme(problem, tolerance=1e-2, should_stop=should_stop)
+            tried[background, y] = problem, solution
+            if solution.t > COLLAPSED:  # with the wrong sign only t = 0 is left
+                break
+        if _determined(problem) is not None or \
+                (solution.t > COLLAPSED and _explained(problem, solution) < PLAIN * float(prior.sparsity.sum())):
+            break  # no prior decides, or it is met so well that the other cannot be
+    background, best = _background(tried, usual, other)
+    problem, solution = tried[background, best]
+    ratio = _ratio(problem, solution)
     unscaled, collapsed = solution.x, solution.t <= COLLAPSED
     if collapsed:
         found = solution.v, False
@@ -198,7 +211,23 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
     slack = _violated(system.G, system.g, v)
     k = system.unit / max(float(v[D]), 1e-300)
     return Estimate(v[:D].clamp(0, 1), k if best else -k, best, slack, relative, exact, inside, system.equations,
-                    solution.converged, unscaled, collapsed)
+                    solution.converged, unscaled, collapsed, background)
+
+
+def _background(tried: dict[tuple[str, int], tuple[Programme, Solution]], usual: str, other: str) -> tuple[str, int]:
+    """Background and label of the cheapest explanation; the unusual background only where it is clearly cheaper.
+
+    Both programmes have the same equations and signs, so that their prices compare: the ink that is needed to meet the
+    facts on black paper against that on white.
+    """
+    best = {}
+    for background in (usual, other):
+        labels = [key for key in tried if key[0] == background]
+        if labels:
+            best[background] = min(labels, key=lambda key: _ratio(*tried[key]))
+    cost = {background: math.inf if tried[key][1].t <= COLLAPSED else _explained(*tried[key])
+            for background, key in best.items()}
+    return best[other] if other in best and cost[other] < CLEARLY * cost[usual] else best[usual]
 
 
 def _scaled(problem: Programme, cheapest: Solution, reward: float, *, capped: bool,
@@ -214,20 +243,19 @@ def _scaled(problem: Programme, cheapest: Solution, reward: float, *, capped: bo
         cost = problem.cost.clone()
         cost[-1] = -reward
         rewarded = replace(problem, cost=cost)
-        solution = solve_programme(rewarded, tolerance=1e-2 if capped else 1e-5, should_stop=should_stop)
+        solution = solve_programme(rewarded, tolerance=1e-5, should_stop=should_stop)
         over = _price(problem, solution) / max(lowest, 1e-9) - 1
         if not capped or over <= 2 * (COSTLIER - 1) or attempt == SCALES - 1:
             break
         reach = (solution.t - cheapest.t) * math.sqrt((COSTLIER - 1) / over)
         reward = min(reward / 2, 2 * (COSTLIER - 1) * lowest / max(reach, 1e-9))
-    if capped:
-        solution = solve_programme(rewarded, tolerance=1e-5, should_stop=should_stop)
     return rewarded, solution
 
 
 def _price(problem: Programme, solution: Solution) -> float:
-    """What the prior charges for an image."""
-    return float(problem.cost[:-1] @ solution.x) + problem.tv * variation(solution.x, problem.shape)
+    """What the prior charges for an image: its ink, on black paper or white, and its variation."""
+    ink, x = problem.cost[:-1], solution.x
+    return float(ink.clamp(min=0) @ x - ink.clamp(max=0) @ (1 - x)) + problem.tv * variation(x, problem.shape)
 
 
 def _reward(equations: int) -> float:
@@ -241,13 +269,14 @@ def _likelier_first(system: System) -> list[int]:
     return [1, 0] if float((system.G[:, :-1] @ along).mean()) > 0 else [0, 1]
 
 
-def _programme(system: System, prior: Prior, shape: tuple[int, int, int], sign: int) -> Programme:
+def _programme(system: System, prior: Prior, shape: tuple[int, int, int], sign: int, background: str) -> Programme:
     """Equalities turned to orthonormal rows, each as hard as its noise allows."""
     E, b = system.signed(sign), system.b
     U, S, Vh = torch.linalg.svd(E, full_matrices=False)
     keep = 1e-12 * S[0] < S
     U, S, Vh = U[:, keep], S[keep], Vh[keep]
-    cost = torch.cat([prior.sparsity, torch.zeros(1, dtype=E.dtype)])
+    ink = prior.sparsity if background == "black" else -prior.sparsity  # sum w (1 - x), less the constant sum w
+    cost = torch.cat([ink, torch.zeros(1, dtype=E.dtype)])
     return Programme(Vh, (U.T @ b) / S, (0.1 * S.square()).clamp(max=HARDEST), system.G, system.g, prior.sign_weight,
                      cost, prior.tv, shape, prior.precision, prior.mean)
 
@@ -257,15 +286,18 @@ def _violated(G: Tensor, g: Tensor, v: Tensor) -> float:
     return float((-(G @ v + g)).clamp(min=0).sum())
 
 
-def _ratio(problem: Programme, solution: Solution) -> float:
-    """What an explanation costs per unit of t: prior, violated signs and misfit together."""
+def _explained(problem: Programme, solution: Solution) -> float:
+    """What an explanation costs: prior, violated signs and misfit together."""
     x = solution.x
     misfit = 0.5 * float((problem.weights * (problem.E @ solution.v - problem.b).square()).sum())
     if problem.precision is not None:
         misfit += 0.5 * float((x - problem.mean) @ problem.precision @ (x - problem.mean))
-    value = float(problem.cost[:-1] @ x) + problem.tv * variation(x, problem.shape) + misfit + \
-        problem.sign_weight * solution.slack
-    return value / max(solution.t, 1e-9)
+    return _price(problem, solution) + misfit + problem.sign_weight * solution.slack
+
+
+def _ratio(problem: Programme, solution: Solution) -> float:
+    """What an explanation costs per unit of t."""
+    return _explained(problem, solution) / max(solution.t, 1e-9)
 
 
 def _determined(problem: Programme) -> tuple[Tensor, bool] | None:

@@ -34,6 +34,8 @@ def test_open_pixels_blur_contradictions_and_drift_are_told_with_numbers(step, s
     (sentence,) = algebraic_limits(step.adapter(), separation, [replace(GOOD, residual=0.2), replace(GOOD, slack=9.0)])
     assert sentence.startswith("Sample 1, 2: no image in [0, 1]")
     assert algebraic_limits(step.adapter(), separation, [GOOD, GOOD], drifted=True) == [DRIFTED]
+    (sentence,) = algebraic_limits(step.adapter(), separation, [GOOD, replace(GOOD, background="white")])
+    assert sentence.startswith("Sample 2: equations and signs are met with far less ink on white paper")
     first = separation.layers[0]
     blurred = Separation({**separation.layers, 0: replace(first, misfit=torch.tensor([0.0, 0.07]))})
     (sentence,) = algebraic_limits(step.adapter(), blurred, [GOOD, GOOD])

@@ -44,6 +44,22 @@ def test_coordinates_keep_the_strongest_directions_and_tell_the_noise():
     assert 0.3 < float(told.mean() / actual) < 3
 
 
+def test_robust_coordinates_do_not_follow_rows_that_switched():
+    """A second sample 100 times weaker, and a tenth of the rows with something else that is stronger than it."""
+    generator = torch.Generator().manual_seed(0)
+    gates = (torch.rand(NEURONS, 2, generator=generator) < 0.5).double()
+    directions = torch.linalg.qr(torch.randn(6, 3, generator=generator, dtype=torch.float64))[0].T
+    B = gates * torch.tensor([1.0, 0.01]) @ directions[:2]
+    B[:NEURONS // 10] += 0.1 * torch.randn(NEURONS // 10, 1, generator=generator, dtype=torch.float64) * directions[2]
+
+    def missed(robust: bool) -> float:
+        V = coordinates(B, samples=2, precision=1e-12, floor=0.0, robust=robust).V
+        return float((directions[1] - V @ (V.T @ directions[1])).norm())
+
+    assert missed(robust=True) < 1e-9
+    assert missed(robust=False) > 0.5
+
+
 @pytest.mark.parametrize("noise", [0.0, 1e-4])
 @pytest.mark.parametrize("samples", [1, 2, 4, 6])
 def test_the_words_are_the_patterns(samples, noise):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from core.assessment.image_metrics import psnr
-from core.reconstruction.algebraic.recovery import Prior, System, build_system, recover
+from core.reconstruction.algebraic.programme import Programme, solve_programme
+from core.reconstruction.algebraic.recovery import Prior, System, _price, _scaled, build_system, recover
 from core.reconstruction.algebraic.separation import separate
 from core.reconstruction.algebraic.updates import layer_updates
 from tests.helpers.cases import OneStep, assign, one_step
@@ -54,6 +55,36 @@ def test_enough_equations_are_exact(problem, rank):
         assert found.coefficient == pytest.approx(float(step.k[index]), rel=1e-6)
         assert found.residual < 1e-6
         assert not found.contradictory
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_the_facts_decide_which_way_the_background_lies(problem, inverted):
+    """The same base, mean and prior: a digit on black paper, and its negative."""
+    step = one_step(problem, 1)
+    if inverted:
+        step = replace(step, x=1 - step.x)
+    found = recover(systems(step, step.adapter(rank=16))[0], PRIOR, shape=SHAPE)
+    assert found.background == ("white" if inverted else "black")
+    assert found.label == int(step.labels[0])
+    assert decibels(found, step.x[0]) > 12
+
+
+def test_a_scale_that_costs_nothing_is_not_driven_up():
+    """Facts that leave t free, p(t) = p_0 + a (t - t_0)^2 above t_0: the capped reward ends near 1.1 p_0."""
+    pixels = 16
+    E = torch.eye(pixels, pixels + 1, dtype=torch.float64)
+    b = torch.full((pixels,), 0.25, dtype=torch.float64)
+    E[:, -1] = torch.linspace(-1e-3, 1e-3, pixels)  # t costs variation, and hardly any
+    problem = Programme(E, b, torch.full((pixels,), 1e6, dtype=torch.float64), torch.zeros(0, pixels + 1).double(),
+                        torch.zeros(0).double(), 1000.0, torch.cat([torch.ones(pixels), torch.zeros(1)]).double(), 1.0,
+                        (1, 4, 4))
+    cheapest = solve_programme(problem, tolerance=1e-4)
+    lowest = _price(problem, cheapest)
+    _, free = _scaled(problem, cheapest, 1.0, capped=False, should_stop=lambda: False)
+    _, capped = _scaled(problem, cheapest, 1.0, capped=True, should_stop=lambda: False)
+    assert _price(problem, free) > 1.4 * lowest
+    assert 0.999 * lowest < _price(problem, capped) < 1.25 * lowest
+    assert capped.t < free.t
 
 
 def test_too_few_equations_are_not_called_exact(problem):
