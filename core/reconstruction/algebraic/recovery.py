@@ -32,7 +32,8 @@ BLENDED = 0.05       # relative error, once A drifts, of the strongest sample's 
 DRIFT = 0.01         # and of its measurements above the first layer; a weaker one's are worse
 BACKGROUNDS = ("black", "white")
 CLEARLY = 0.8        # of the price of the usual background: below it the other one is believed
-PLAIN = 0.25         # of a page of ink: an explanation cheaper than that needs no other background beside it
+BY_FAR = 0.5         # and of the price per unit of t, where the prices themselves are about the same
+PLAIN = 0.15         # of a page of ink: an explanation cheaper than that needs no other background beside it
 COSTLIER = 1.1       # than the cheapest explanation: no scale is worth a prior above that
 SCALES = 3           # programmes at most that look for such a scale
 MISMATCH = 0.05      # of the measurements: beyond it the facts contradict each other
@@ -69,6 +70,7 @@ class Estimate:
     equations: int
     converged: bool
     unscaled: Tensor     # [D], the image under the prior alone, before the scale was settled
+    driven: Tensor       # [D], and with the scale rewarded at its mean price: far from it where the facts are loose
     collapsed: bool      # the only explanation is the mean image: the label is wrong, or the facts are
     background: str = "black"   # or white: which of the two the facts are met with at the smaller price
 
@@ -195,13 +197,13 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
     background, best = _background(tried, usual, other)
     problem, solution = tried[background, best]
     ratio = _ratio(problem, solution)
-    unscaled, collapsed = solution.x, solution.t <= COLLAPSED
+    unscaled, driven, collapsed = solution.x, solution.x, solution.t <= COLLAPSED
     if collapsed:
         found = solution.v, False
     elif (found := _determined(problem)) is None:
         share = _reward(len(system.E)) if prior.reward is None else prior.reward
-        problem, solution = _scaled(problem, solution, ratio * share, capped=prior.reward is None,
-                                    should_stop=should_stop)
+        problem, solution, driven = _scaled(problem, solution, ratio * share, capped=prior.reward is None,
+                                            should_stop=should_stop)
         found = _polished(problem, solution)
     v, exact = found
     inside = int(((v[:D] > 1e-3) & (v[:D] < 1 - 1e-3)).sum())
@@ -211,7 +213,7 @@ def recover(system: System, prior: Prior, *, shape: tuple[int, int, int], label:
     slack = _violated(system.G, system.g, v)
     k = system.unit / max(float(v[D]), 1e-300)
     return Estimate(v[:D].clamp(0, 1), k if best else -k, best, slack, relative, exact, inside, system.equations,
-                    solution.converged, unscaled, collapsed, background)
+                    solution.converged, unscaled, driven, collapsed, background)
 
 
 def _background(tried: dict[tuple[str, int], tuple[Programme, Solution]], usual: str, other: str) -> tuple[str, int]:
@@ -225,31 +227,37 @@ def _background(tried: dict[tuple[str, int], tuple[Programme, Solution]], usual:
         labels = [key for key in tried if key[0] == background]
         if labels:
             best[background] = min(labels, key=lambda key: _ratio(*tried[key]))
-    cost = {background: math.inf if tried[key][1].t <= COLLAPSED else _explained(*tried[key])
-            for background, key in best.items()}
-    return best[other] if other in best and cost[other] < CLEARLY * cost[usual] else best[usual]
+    if other not in best or tried[best[other]][1].t <= COLLAPSED:
+        return best[usual]
+    if tried[best[usual]][1].t <= COLLAPSED:
+        return best[other]
+    cheaper = _explained(*tried[best[other]]) / _explained(*tried[best[usual]])
+    # Loose facts allow a grey haze of as much ink as there is paper: then what a unit of t costs tells them apart.
+    per_scale = _ratio(*tried[best[other]]) / _ratio(*tried[best[usual]])
+    return best[other] if cheaper < CLEARLY or (cheaper < 1 / CLEARLY and per_scale < BY_FAR) else best[usual]
 
 
 def _scaled(problem: Programme, cheapest: Solution, reward: float, *, capped: bool,
-            should_stop: Callable[[], bool]) -> tuple[Programme, Solution]:
-    """The programme with a reward for t, and its solution.
+            should_stop: Callable[[], bool]) -> tuple[Programme, Solution, Tensor]:
+    """The programme with a reward for t, its solution, and the image [D] under the full reward.
 
     Where t is nearly free the prior hardly grows with it, and a reward of the mean price per unit would drive t up
     until the image is a thicket. The price p(t) is convex, about p_0 + a (t - t_0)^2: `capped`, the reward is lowered
     until the prior stays below `COSTLIER` p_0.
     """
-    lowest = _price(problem, cheapest)
+    lowest, driven = _price(problem, cheapest), None
     for attempt in range(SCALES):
         cost = problem.cost.clone()
         cost[-1] = -reward
         rewarded = replace(problem, cost=cost)
         solution = solve_programme(rewarded, tolerance=1e-5, should_stop=should_stop)
+        driven = solution.x if driven is None else driven
         over = _price(problem, solution) / max(lowest, 1e-9) - 1
         if not capped or over <= 2 * (COSTLIER - 1) or attempt == SCALES - 1:
             break
         reach = (solution.t - cheapest.t) * math.sqrt((COSTLIER - 1) / over)
         reward = min(reward / 2, 2 * (COSTLIER - 1) * lowest / max(reach, 1e-9))
-    return rewarded, solution
+    return rewarded, solution, driven
 
 
 def _price(problem: Programme, solution: Solution) -> float:

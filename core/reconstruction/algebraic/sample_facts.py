@@ -23,7 +23,7 @@ def sample_facts(observation: AdapterDelta | WeightDelta, separation: Separation
     for (sample, estimate), facts in zip(estimates.items(), shown, strict=True):
         exact = estimate.exact
         # of a collapsed estimate there is nothing but the prior
-        alike = 0.0 if estimate.collapsed else max(0.0, correlation(estimate.unscaled, estimate.x))
+        alike = 0.0 if estimate.collapsed else max(0.0, correlation(estimate.unscaled, estimate.driven))
         facts |= {
             "residual": estimate.residual, "slack": estimate.slack / len(estimate.x), "noise": float(noise[sample]),
             "misfit": float(separation.misfit[sample]), "uncertain": 1 - float(certain[sample].mean()), "tail": beyond,

@@ -10,7 +10,7 @@ from core.reconstruction.algebraic.updates import layer_updates
 from core.threat.model import ThreatModel
 from tests.helpers.cases import one_step
 
-GOOD = Estimate(torch.zeros(4), 0.1, 1, 0.0, 1e-6, True, 2, 64, True, torch.zeros(4), False)
+GOOD = Estimate(torch.zeros(4), 0.1, 1, 0.0, 1e-6, True, 2, 64, True, torch.zeros(4), torch.zeros(4), False)
 
 
 @pytest.fixture

@@ -80,11 +80,12 @@ def test_a_scale_that_costs_nothing_is_not_driven_up():
                         (1, 4, 4))
     cheapest = solve_programme(problem, tolerance=1e-4)
     lowest = _price(problem, cheapest)
-    _, free = _scaled(problem, cheapest, 1.0, capped=False, should_stop=lambda: False)
-    _, capped = _scaled(problem, cheapest, 1.0, capped=True, should_stop=lambda: False)
+    _, free, _ = _scaled(problem, cheapest, 1.0, capped=False, should_stop=lambda: False)
+    _, capped, driven = _scaled(problem, cheapest, 1.0, capped=True, should_stop=lambda: False)
     assert _price(problem, free) > 1.4 * lowest
     assert 0.999 * lowest < _price(problem, capped) < 1.25 * lowest
     assert capped.t < free.t
+    assert torch.equal(driven, free.x)
 
 
 def test_too_few_equations_are_not_called_exact(problem):
