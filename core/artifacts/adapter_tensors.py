@@ -11,6 +11,7 @@ with anything before ``layers.i``: ``base_model.model.``, ``module.`` (parallel)
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -35,7 +36,8 @@ class AdapterTensors:
 
 def sort_tensors(folder: Path, tensors: dict[str, Tensor]) -> AdapterTensors:
     """Raises `InputError` for what is none of these, for half a pair, and for several adapters in one file."""
-    found, factors, adapters = AdapterTensors(), {}, set()
+    found, adapters = AdapterTensors(), set()
+    factors: dict[str, Any] = {}
     for key, tensor in tensors.items():
         layer = _LAYER.fullmatch(key)
         rest = layer[3] if layer else ""

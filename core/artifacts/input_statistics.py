@@ -170,7 +170,8 @@ def _in_pixels(path: Path, mean: tuple[str, Tensor] | None, std: tuple[str, Tens
     by = 255.0 if in_bytes else 1.0
     names = " and ".join(entry[0] for entry in (mean, std) if entry is not None)
     said = f"{names} {place}" + (", in 0..255 and divided by 255 here" if in_bytes else "")
-    return InputStatistics(*(None if entry is None else entry[1] / by for entry in (mean, std)), side, said)
+    read_mean, read_std = (None if entry is None else entry[1] / by for entry in (mean, std))
+    return InputStatistics(read_mean, read_std, side, said)
 
 
 def _in_bytes(value: Tensor) -> bool:

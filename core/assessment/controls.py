@@ -12,6 +12,7 @@ matched to `DRAWS` such sets of hold-out samples, none of them private and none 
 
 from collections.abc import Callable, Sequence
 from statistics import fmean, pstdev
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,13 +40,14 @@ def measure_controls(x: Tensor, truth: Tensor, *, mean_image: Tensor | None,
     flat: Score | None = None if mean_image is None else \
         match(modality.clip(mean_image.float()).expand(len(truth), *mean_image.shape), truth.float())
     drawn = [match(x.float(), other.float()) for other in others] if len(x) else []
-    return Controls(mean_image=flat and flat.mean(metric), mean_image_recovered=flat and flat.recovered,
+    return Controls(mean_image=flat.mean(metric) if flat else None,
+                    mean_image_recovered=flat.recovered if flat else None,
                     **wrong_releases([score.mean(metric) for score in drawn], [score.recovered for score in drawn],
                                      best=best))
 
 
 def wrong_releases(values: Sequence[float], recovered: Sequence[int], *,
-                   best: Callable[[Sequence[float]], float] = max) -> dict[str, float | None]:
+                   best: Callable[[Sequence[float]], float] = max) -> dict[str, Any]:
     """The draws' scores and counts, summed up; None where there is no draw."""
     summed = (fmean(values), pstdev(values), best(values), fmean(recovered)) if values else (None,) * 4
     names = ("wrong_release", "wrong_release_spread", "wrong_release_best", "wrong_release_recovered")

@@ -1,6 +1,7 @@
 """Scoring a reconstruction against the truth: one assignment, made once, over all targets."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -25,6 +26,11 @@ class Score:
     def recovered(self) -> int:
         """Targets that count as found."""
         return sum(map(self.modality.is_found, self.values[self.modality.headline.name]))
+
+    def stored(self) -> dict[str, Any]:
+        """As reports name it: each measure by target, its mean, and who was matched with whom."""
+        return {**self.values, **{f"mean_{name}": self.mean(name) for name in self.values}, "targets": self.targets,
+                "recovered": self.recovered, "assignment": self.assignment}
 
     def mean(self, measure: str) -> float:
         """Over all targets: the denominator is their number."""

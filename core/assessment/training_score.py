@@ -47,9 +47,8 @@ def score_against(truth: Truth, x: Tensor, candidates: Tensor) -> ImageScore:
     found, published = match(x, truth.x), score_as_published(candidates, truth.x, truth.mean)
     controls = measure_controls(x, truth.x, mean_image=truth.mean_image, others=truth.unseen)
     return ImageScore(
-        **found.values, **{f"mean_{name}": found.mean(name) for name in found.values}, targets=found.targets,
-        recovered=found.recovered, recovered_above=RECOVERED, assignment=found.assignment,
-        labels=truth.labels.tolist(), controls=controls, finding=is_finding(found.mean("ssim"), controls),
+        **found.stored(), recovered_above=RECOVERED, labels=truth.labels.tolist(),
+        controls=controls, finding=is_finding(found.mean("ssim"), controls),
         candidates=len(candidates),
         as_published=published.model_copy(update={"controls": _published_controls(truth, candidates)}))
 
@@ -58,9 +57,8 @@ def score_points(truth: Truth, x: Tensor) -> PointScore:
     """Of points of the plane: distances in the unit square, one to one; ``recovered`` counts those that are near."""
     found = match(x, truth.x)
     controls = measure_controls(x, truth.x, mean_image=truth.mean_image, others=truth.unseen)
-    return PointScore(**found.values, mean_distance=found.mean("distance"), targets=found.targets,
-                      recovered=found.recovered, recovered_below=found.modality.found, assignment=found.assignment,
-                      labels=truth.labels.tolist(), controls=controls,
+    return PointScore(**found.stored(), recovered_below=found.modality.found, labels=truth.labels.tolist(),
+                      controls=controls,
                       finding=is_finding(found.mean("distance"), controls, higher=found.modality.higher))
 
 

@@ -3,6 +3,7 @@
 import math
 import time
 
+from core.config.finetune import FinetuneConfig
 from core.diagnostics.plane import landscape
 from core.io.errors import InputError
 from core.io.files import write_atomic, write_json, write_tensors
@@ -55,7 +56,9 @@ def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:
     scored = score(run, outcome, victim, config, recorder) if victim else score_training(run, outcome, config, recorder)
     if victim:
         source = victim_run(run, config.finetune)
-        base = base_images(resolve_base(source, source.config().base), recorder)
+        made = source.config()
+        assert isinstance(made, FinetuneConfig)  # load_victim has said so before
+        base = base_images(resolve_base(source, made.base), recorder)
         scored = scored.model_copy(update={"nearest": write_nearest(
             run, outcome.x, {"private samples": victim.x, "base's training set": base})})
     write_json(run.file("report.json"), _report(run, observation, outcome, scored, inputs).stored())

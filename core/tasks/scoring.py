@@ -1,5 +1,7 @@
 """The score of an attack on a run of ours: the only thing that is told the truth, after the attack has chosen."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,7 +21,7 @@ from core.reconstruction.result import AttackResult
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig
 from core.runs.recorder import Recorder
-from core.runs.reports.score import Controls, ImageScore, PointScore
+from core.runs.reports.score import ImageScore, PointScore
 from core.runs.reports.training import FinetuneReport
 from core.tasks.inputs import resolve_base, victim_run
 from core.tasks.nearest_images import write_nearest
@@ -43,20 +45,22 @@ def score(run: Run, outcome: AttackResult, victim: Victim, config: AttackConfig,
                                                                                      strict=True)})
     read = {name: in_order(outcome.tensors[f"patterns.{name}"].to(torch.uint8), found.assignment)
             for name in pairs if f"patterns.{name}" in outcome.tensors}
-    patterns = {"pattern_mismatch": {name: mismatch(pairs[name][0], rows) for name, rows in read.items()}}
+    wrong = {name: mismatch(pairs[name][0], rows) for name, rows in read.items()}
+    patterns: dict[str, Any] = {"pattern_mismatch": wrong} if read else {}
     return ImageScore(
-        **found.values, **{f"mean_{name}": found.mean(name) for name in found.values}, targets=found.targets,
-        recovered=found.recovered, assignment=found.assignment, labels=victim.labels.tolist(),
-        coefficients=victim.coefficients.tolist(), problem=victim.problem,
-        gate_mismatch={name: mismatch(*pair) for name, pair in pairs.items()}, **(patterns if read else {}),
+        **found.stored(), labels=victim.labels.tolist(), coefficients=victim.coefficients.tolist(),
+        problem=victim.problem,
+        gate_mismatch={name: mismatch(*pair) for name, pair in pairs.items()}, **patterns,
         **_controls(run, outcome, victim, config, recorder, found.mean("ssim")), selected_by=SELECTED_BY)
 
 
 def _controls(run: Run, outcome: AttackResult, victim: Victim, config: AttackConfig, recorder: Recorder,
-              mean_ssim: float) -> dict[str, Controls | bool | None]:
+              mean_ssim: float) -> dict[str, Any]:
     """``controls`` and ``finding``; none where the public data that they need are out of reach."""
     source = victim_run(run, config.finetune)
-    checkpoint, tuned = resolve_base(source, source.config().base), source.report(FinetuneReport) or FinetuneReport()
+    made = source.config()
+    assert isinstance(made, FinetuneConfig)
+    checkpoint, tuned = resolve_base(source, made.base), source.report(FinetuneReport) or FinetuneReport()
     try:
         problem = problem_of(checkpoint.facts, source=tuned.data_source or "auto")
     except InputError as error:
@@ -64,7 +68,7 @@ def _controls(run: Run, outcome: AttackResult, victim: Victim, config: AttackCon
         return {}
     if tuple(problem.data.images.shape[1:]) != tuple(victim.x.shape[1:]):
         return {}
-    pool = _alike(problem, checkpoint, source.config(), torch.tensor(tuned.indices))
+    pool = _alike(problem, checkpoint, made, torch.tensor(tuned.indices))
     controls = measure_controls(
         outcome.x.cpu(), victim.x, mean_image=public_mean(problem, base=checkpoint.network.input_mean, pool=pool),
         others=other_sets(problem, victim.labels, pool=pool, images=len(outcome.x)))
@@ -103,7 +107,8 @@ def score_training(run: Run, outcome: AttackResult, config: AttackConfig, record
     candidates = outcome.tensors["x"][int(outcome.tensors["best"])]  # all, as the search left them
     if problem.kind.modality.planar:
         write_tensors(run.file("truth.safetensors"), {"x": truth.x, "labels": truth.labels})
-        scored, near = score_points(truth, outcome.x.cpu()), {}
+        scored: ImageScore | PointScore = score_points(truth, outcome.x.cpu())
+        near: dict[str, Any] = {}
     else:
         scored = score_against(truth, outcome.x.cpu(), candidates)
         near = {"nearest": write_nearest(run, outcome.x, {"base's training set": truth.x})}
