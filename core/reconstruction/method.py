@@ -49,7 +49,7 @@ class Method:
     needs: str                    # what to do where it is given another one; follows "method: name"
     knobs: type[AttackKnobs]      # its own and the groups that count for it
     run: "Callable[..., AttackResult]"
-    suits: "Callable[[Observation], Answer]"
+    suits: "Callable[[Any], Answer]"
     order: int                    # 0 is asked first
     searches: bool                # steps and restarts, with knobs that may be changed on the way; else it solves
     explains_weights: bool        # its coefficients multiply features of the weights, else of an update

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from core.config.attack import AttackKnobs
 from core.config.knob_change import Change
@@ -26,7 +27,7 @@ class Tuning:
     when the process was stopped, and a config with the same `changes` repeats the run.
     """
 
-    def __init__(self, config: AttackKnobs, monitor: Monitor, make: Callable[[AttackKnobs], Setting]) -> None:
+    def __init__(self, config: AttackKnobs, monitor: Monitor, make: Callable[[Any], Setting]) -> None:
         self._config, self._monitor, self._make = config, monitor, make
         self.setting = make(config)
         self._values: dict[str, float] = {}

@@ -4,6 +4,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 
@@ -15,8 +16,9 @@ from core.reconstruction.algebraic.attack import find_samples
 from core.reconstruction.algebraic.input_test import Verdict, try_inputs
 from core.reconstruction.algebraic.separation import separable
 from core.reconstruction.algebraic.updates import layer_updates
+from core.reconstruction.method import UPDATES
 from core.runs.reports.attack import Inputs, InputTrial
-from core.threat.observation import Observation, TrainedWeights, WeightDelta
+from core.threat.observation import Observation, Update
 
 ASK = "Give what was subtracted and divided by with --input-mean and --input-std if you know it."
 MEAN_PICTURE = "the mean picture of public digits"
@@ -50,17 +52,16 @@ def doubt_inputs(observation: Observation, monitor: Monitor, *, ends: float = ma
 
 
 def _tried(observation: Observation, monitor: Monitor, ends: float, default: str, because: str) -> InputChoice:
-    found = None
-    blurred = isinstance(observation, WeightDelta) and observation.merged
-    if not blurred and not isinstance(observation, TrainedWeights) and \
-            not separable(observation.network, layer_updates(observation)):
-        found = find_samples(observation).separation
+    update, found = cast(Update, observation), None
+    if not observation.merged and observation.kind in UPDATES and \
+            not separable(observation.network, layer_updates(update)):
+        found = find_samples(update).separation
     if found is None:
         why = f"{because}, and what was released cannot be held against the candidates"
         return InputChoice(observation, Inputs(chosen=default, why=why))
     monitor.log(f"Inputs: {because}; the usual candidates are tried.")
     networks = _candidates(observation.network, default)
-    result = try_inputs(observation, found, networks, default=default,
+    result = try_inputs(update, found, networks, default=default,
                         over=lambda: monitor.should_stop() or time.monotonic() >= ends)
     tried = {name: InputTrial(violated_signs=trial.slack, misfit=trial.residual, pixels_inside=trial.free,
                               fits=not trial.excluded) for name, trial in result.trials.items()}

@@ -7,28 +7,16 @@ from torch import Tensor
 
 from core.artifacts.factors import Factors
 from core.models.mlp import MLP
-from core.threat.observation import AdapterDelta, Observation, TrainedWeights, WeightDelta
 
 
 def compose(base: MLP, layers: dict[str, Factors]) -> MLP:
     """A copy of `base` with W_l + scaling * B_l A_l in the adapted layers, summed in float64, rounded once."""
-    return _add(base, {name: factors.scaling * (factors.B.double() @ factors.A.double())
+    return add(base, {name: factors.scaling * (factors.B.double() @ factors.A.double())
                        for name, factors in layers.items()}, {})
 
 
-def trained_weights(observation: Observation) -> TrainedWeights:
-    """theta_T of any observation, as an attack on trained weights alone takes it."""
-    if isinstance(observation, AdapterDelta):
-        return TrainedWeights(compose(observation.network, observation.layers), observation.threat,
-                              observation.network)
-    if isinstance(observation, WeightDelta):
-        network = _add(observation.network, observation.layers, observation.biases)
-        return TrainedWeights(network, observation.threat, observation.network)
-    return observation
-
-
-def _add(base: MLP, weights: dict[str, Tensor], biases: dict[str, Tensor]) -> MLP:
-    """`base` is left as it is; keys are ``layers.i``."""
+def add(base: MLP, weights: dict[str, Tensor], biases: dict[str, Tensor]) -> MLP:
+    """A copy of `base` with these changes of weights and biases, by ``layers.i``."""
     network = copy.deepcopy(base).requires_grad_(False)
     with torch.no_grad():
         for changes, kind in ((weights, "weight"), (biases, "bias")):

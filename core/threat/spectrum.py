@@ -47,13 +47,12 @@ def signal(observation: AdapterDelta | WeightDelta) -> Iterator[tuple[str, Tenso
 
     Only layers whose rank can tell samples apart: an output layer with one logit has rank 1 whatever N is.
     """
-    for name, layer in observation.layers.items():
-        matrix = layer.B if isinstance(observation, AdapterDelta) else observation.matrix(name)
+    for name in observation.layers:
+        matrix = observation.matrix(name)
         values = spectrum(matrix)
         if matrix.shape[0] > 1 and values[0] > 0:
             floor = noise_floor(matrix) * float(values[0])
-            known = observation.noise.get(name, 0.0) if isinstance(observation, WeightDelta) else layer.noise
-            floor = max(floor, known)
+            floor = max(floor, observation.rounding(name))
             yield name, values, floor
 
 

@@ -2,7 +2,7 @@ import torch
 
 from core.artifacts.factors import Factors
 from core.models.mlp import MLP
-from core.threat.compose import compose, trained_weights
+from core.threat.compose import compose
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta, TrainedWeights, WeightDelta
 
@@ -38,17 +38,17 @@ def test_a_composed_adapter_computes_what_peft_computes():
 
 def test_every_observation_gives_the_same_trained_weights():
     base, layers = small(), adapter()
-    from_adapter = trained_weights(AdapterDelta(base, layers, ThreatModel(samples=2)))
+    from_adapter = AdapterDelta(base, layers, ThreatModel(samples=2)).composed()
     deltas = {name: factors.scaling * factors.B.double() @ factors.A.double() for name, factors in layers.items()}
     shift = torch.arange(8) / 100
-    from_delta = trained_weights(WeightDelta(base, deltas, {"layers.0": shift}, ThreatModel(samples=2)))
+    from_delta = WeightDelta(base, deltas, {"layers.0": shift}, ThreatModel(samples=2)).composed()
     assert from_adapter.base is from_delta.base is base
     assert from_adapter.threat.samples == 2
     for one, other in zip(from_adapter.network.layers, from_delta.network.layers, strict=True):
         assert torch.allclose(one.weight, other.weight, atol=1e-6)
     assert torch.allclose(from_delta.network.layers[0].bias, base.layers[0].bias + shift)
     alone = TrainedWeights(base, ThreatModel())
-    assert trained_weights(alone) is alone
+    assert alone.composed() is alone
 
 
 def test_small_updates_are_not_lost_in_half_precision():

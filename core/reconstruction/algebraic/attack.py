@@ -32,14 +32,15 @@ from core.reconstruction.algebraic.separation import (
     separate,
     strongest_first,
 )
-from core.reconstruction.algebraic.updates import LayerUpdate, layer_updates
+from core.reconstruction.algebraic.updates import layer_updates
 from core.reconstruction.certificate.audit import audited, first_layer
 from core.reconstruction.certificate.projector import Certificate
 from core.reconstruction.confidence import confidence, image_facts
 from core.reconstruction.ntk.attack import count
 from core.reconstruction.result import AttackResult
 from core.reconstruction.solvers.protocol import Status
-from core.threat.observation import AdapterDelta, Observation, WeightDelta
+from core.threat.layer_update import LayerUpdate
+from core.threat.observation import Update
 from core.threat.spectrum import count_samples
 
 CLEAN = 0.05                # of the neurons of a sample: a separation that misreads fewer needs no other N beside it
@@ -57,7 +58,7 @@ class Found:
     by: str
 
 
-def attack(observation: Observation, config: AlgebraicKnobs, monitor: Monitor, *, began: float,
+def attack(observation: Update, config: AlgebraicKnobs, monitor: Monitor, *, began: float,
            found: Found | None = None) -> AttackResult:
     """Images of all samples that can be separated; a typed status and no images where none can.
 
@@ -70,7 +71,7 @@ def attack(observation: Observation, config: AlgebraicKnobs, monitor: Monitor, *
                          "an adapter saved after training.")
     if why := separable(network, updates):
         return _refused(observation, Status.NOT_SEPARABLE, count(observation)[1], [why])
-    if isinstance(observation, WeightDelta) and updates.get(0) and updates[0].with_bias and count(observation)[0] == 1:
+    if updates.get(0) and updates[0].with_bias and count(observation)[0] == 1:
         return _closed_form(observation, updates[0])
     found = found or find_samples(observation)
     separation, found_by = found.separation, found.by
@@ -97,7 +98,7 @@ def attack(observation: Observation, config: AlgebraicKnobs, monitor: Monitor, *
     return _outcome(observation, separation, work, found_by, timings, drift, audit, polished)
 
 
-def find_samples(observation: Observation) -> Found:
+def find_samples(observation: Update) -> Found:
     """The separation and how N was found: the spectrum's N where it separates cleanly, else the N that does best."""
     samples, found_by = count(observation)
     updates = layer_updates(observation)
@@ -127,7 +128,7 @@ def find_samples(observation: Observation) -> Found:
     return Found(None if best is None else strongest_first(best), found_by)
 
 
-def _polish(observation: AdapterDelta | WeightDelta, config: AlgebraicKnobs, monitor: Monitor, work: "_Work",
+def _polish(observation: Update, config: AlgebraicKnobs, monitor: Monitor, work: "_Work",
             separation: Separation) -> Polished | None:
     """Images of the first-order polish, where it is asked for or, by default, where it helps."""
     there = [estimate for estimate in work.estimates if estimate is not None]
@@ -154,7 +155,7 @@ def _labelled(network: MLP, estimate: Estimate | None, separation: Separation, s
     return replace(estimate, coefficient=k, label=int(k > 0))
 
 
-def _closed_form(observation: WeightDelta, update: LayerUpdate) -> AttackResult:
+def _closed_form(observation: Update, update: LayerUpdate) -> AttackResult:
     """One sample and a bias gradient: x = dW_j / db_j, exact (Geiping et al. 2020, proposition 3.1)."""
     network = observation.network
     x = single_input(update) * pixel_scale(network).double().flatten() + network.input_mean.double().flatten()
@@ -217,7 +218,7 @@ class _Work:
             self.monitor.snapshot(self.done, torch.stack([estimate.x for estimate in there]).view(-1, *self.shape))
 
 
-def _only_label(observation: Observation) -> int | None:
+def _only_label(observation: Update) -> int | None:
     """A known label of a single sample; of several, nobody knows which is whose."""
     labels = observation.threat.labels
     return int(labels[0]) if labels is not None and len(labels) == 1 else None
@@ -229,7 +230,7 @@ def _prior(config: AlgebraicKnobs, network: MLP) -> Prior:
     return Prior(torch.full((D,), sparsity, dtype=torch.float64), tv, config.scale_reward, SIGN_WEIGHT)
 
 
-def _refused(observation: Observation, status: Status, found_by: str, sentences: list[str]) -> AttackResult:
+def _refused(observation: Update, status: Status, found_by: str, sentences: list[str]) -> AttackResult:
     shape = observation.network.image_shape
     none = torch.zeros(0)
     return AttackResult(reason=REASON, status=status, x=torch.zeros(0, *shape), labels=none.long(),
@@ -241,7 +242,7 @@ def _refused(observation: Observation, status: Status, found_by: str, sentences:
 REASON = "One step of training leaks each sample's activation patterns: they separate, and the rest is linear."
 
 
-def _outcome(observation: Observation, separation: Separation, work: _Work, found_by: str,
+def _outcome(observation: Update, separation: Separation, work: _Work, found_by: str,
              timings: dict[str, float], drift: float, audit: Certificate | None,
              polished: Polished | None) -> AttackResult:
     kept = [index for index, estimate in enumerate(work.estimates) if estimate is not None]

@@ -5,7 +5,7 @@ import copy
 from torch import Tensor
 
 from core.models.mlp import MLP, tangent_features
-from core.reconstruction.algebraic.updates import LayerUpdate
+from core.threat.layer_update import LayerUpdate
 
 
 def single_input(update: LayerUpdate) -> Tensor:

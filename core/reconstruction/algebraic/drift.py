@@ -11,7 +11,8 @@ against A x_i = v_i / k_i. k_i and |x| are known only roughly here, which is eno
 from torch import Tensor
 
 from core.reconstruction.algebraic.separation import Separation
-from core.reconstruction.algebraic.updates import TYPICAL, LayerUpdate
+from core.reconstruction.algebraic.updates import TYPICAL
+from core.threat.layer_update import LayerUpdate
 
 STILL = 0.02        # relative change below which A counts as it was
 BLURRED = 100.0     # times the stored precision: a noisier update than that had more than one step

@@ -16,7 +16,7 @@ from core.reconstruction.algebraic.attack import SIGN_WEIGHT
 from core.reconstruction.algebraic.recovery import Prior, build_system, recover
 from core.reconstruction.algebraic.separation import Separation
 from core.reconstruction.algebraic.updates import layer_updates
-from core.threat.observation import AdapterDelta, WeightDelta
+from core.threat.observation import Update
 
 BROKEN_SIGNS = 1.0   # sum of the violations: an image that breaks more is none
 MISFIT = 0.005       # relative, of the measurements
@@ -51,7 +51,7 @@ class Verdict:
     trials: dict[str, Trial]
 
 
-def try_inputs(observation: AdapterDelta | WeightDelta, separation: Separation, networks: dict[str, MLP], *,
+def try_inputs(observation: Update, separation: Separation, networks: dict[str, MLP], *,
                default: str, over: Callable[[], bool] = lambda: False) -> Verdict:
     """Each of `networks` is the base with one candidate's statistics; `default` is kept where nothing else is clear.
 

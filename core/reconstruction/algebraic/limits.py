@@ -3,7 +3,7 @@
 from core.reconstruction.algebraic.patterns import MOST_SAMPLES
 from core.reconstruction.algebraic.recovery import Estimate
 from core.reconstruction.algebraic.separation import Separation
-from core.threat.observation import AdapterDelta, WeightDelta
+from core.threat.observation import Update
 from core.threat.spectrum import count_samples, signal
 
 DRIFTED = ("The adapter's A moved visibly while fine-tuning (many or large steps), so part of the first layer's "
@@ -11,7 +11,7 @@ DRIFTED = ("The adapter's A moved visibly while fine-tuning (many or large steps
 BLURRED = 0.01   # share of the neurons that read neither on nor off
 
 
-def algebraic_limits(observation: AdapterDelta | WeightDelta, separation: Separation | None,
+def algebraic_limits(observation: Update, separation: Separation | None,
                      estimates: list[Estimate], *, drifted: bool = False) -> list[str]:
     """Sentences for the report; empty where nothing is in the way. Never looks at the truth."""
     if separation is None:
@@ -20,7 +20,7 @@ def algebraic_limits(observation: AdapterDelta | WeightDelta, separation: Separa
             *([DRIFTED] if drifted else [])]
 
 
-def _inseparable(observation: AdapterDelta | WeightDelta) -> list[str]:
+def _inseparable(observation: Update) -> list[str]:
     """Why no set of activation patterns explains the update."""
     samples = observation.threat.samples or count_samples(observation).samples
     ranks = {name: len(values) for name, values, _ in signal(observation)}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.reconstruction.algebraic.patterns import Coordinates, coordinates
 from core.reconstruction.algebraic.separation import LayerReading, Separation
-from core.reconstruction.algebraic.updates import LayerUpdate
+from core.threat.layer_update import LayerUpdate
 
 DRAWS = 40_000
 BATCH = 4_000

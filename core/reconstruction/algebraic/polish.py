@@ -24,7 +24,7 @@ from core.reconstruction.solvers.initial import Start
 from core.reconstruction.solvers.plan import Plan
 from core.reconstruction.solvers.search_space import row_space
 from core.reconstruction.solvers.solve import solve
-from core.threat.observation import AdapterDelta, WeightDelta
+from core.threat.observation import Update
 
 STEPS = 300
 RATE = 0.01                      # change of a typical pixel in the first step
@@ -46,7 +46,7 @@ class Polished:
         return {"features": self.features, "residual": self.residual, "residual_before": self.before}
 
 
-def polish(observation: AdapterDelta | WeightDelta, config: AlgebraicKnobs, monitor: Monitor, *, x: Tensor,
+def polish(observation: Update, config: AlgebraicKnobs, monitor: Monitor, *, x: Tensor,
            coefficients: Tensor, steps: int, ends: float) -> Polished | None:
     """From images x [N, C, H, W] with signed coefficients [N]; None where time is over or no features convince.
 
@@ -82,4 +82,7 @@ class _OnlyStops(Silent):
     """The polish has no steps, images or checkpoint of its own in the run's record; Stop reaches it."""
 
     def __init__(self, monitor: Monitor) -> None:
-        self.should_stop = monitor.should_stop
+        self._monitor = monitor
+
+    def should_stop(self) -> bool:
+        return self._monitor.should_stop()

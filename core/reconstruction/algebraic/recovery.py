@@ -22,8 +22,9 @@ from torch import Tensor
 from core.models.mlp import MLP, pixel_scale
 from core.reconstruction.algebraic.programme import Programme, Solution, solve_programme, variation
 from core.reconstruction.algebraic.separation import Separation
-from core.reconstruction.algebraic.updates import TYPICAL, LayerUpdate
+from core.reconstruction.algebraic.updates import TYPICAL
 from core.reconstruction.certificate.projector import Certificate
+from core.threat.layer_update import LayerUpdate
 
 HARDEST = 1e6        # weight of an equality whose noise is nil, beside a prior of about 1 a pixel
 ARITHMETIC = 3e-7    # relative error of float32 sums in the fine-tuning itself

@@ -5,11 +5,11 @@ import torch
 from core.reconstruction.algebraic.recovery import Estimate
 from core.reconstruction.algebraic.separation import Separation
 from core.reconstruction.confidence import correlation, image_facts
-from core.threat.observation import AdapterDelta, WeightDelta
+from core.threat.observation import Update
 from core.threat.spectrum import tail
 
 
-def sample_facts(observation: AdapterDelta | WeightDelta, separation: Separation, estimates: dict[int, Estimate], *,
+def sample_facts(observation: Update, separation: Separation, estimates: dict[int, Estimate], *,
                  drifted: bool, recounted: bool) -> list[dict[str, float]]:
     """Facts of the samples that have an image, by their number in the separation."""
     network = observation.network

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from core.models.mlp import MLP
 from core.reconstruction.algebraic.patterns import MOST_SAMPLES, Coordinates, coordinates, independent, search_words
-from core.reconstruction.algebraic.updates import LayerUpdate
+from core.threat.layer_update import LayerUpdate
 
 # Of a reading: float32 arithmetic of the fine-tuning alone blurs it beyond rounding; later steps more so.
 # The second try looks for directions of most rows: inputs above the first layer move, and switched neurons with them.

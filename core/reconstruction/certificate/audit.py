@@ -7,13 +7,13 @@ from torch import Tensor
 
 from core.models.mlp import MLP
 from core.reconstruction.certificate.projector import Certificate, certificate
-from core.threat.observation import AdapterDelta, Observation
+from core.threat.observation import Observation
 
 
 def first_layer(observation: Observation) -> Certificate | None:
     """The first layer's, whose inputs are the private ones themselves; None where none follows from what was released
     (no adapter, an adapter elsewhere only, or one whose B has no clear rank below its own)."""
-    factors = observation.layers.get("layers.0") if isinstance(observation, AdapterDelta) else None
+    factors = observation.factors("layers.0")
     if factors is None or not bool(factors.B.any()):
         return None
     return certificate(factors.B.detach().cpu(), factors.A.detach().cpu(),

@@ -32,7 +32,6 @@ from core.reconstruction.solvers.protocol import Reconstruction
 from core.reconstruction.solvers.search_space import pixels, row_space
 from core.reconstruction.solvers.solve import solve
 from core.reconstruction.tuning import Setting, Tuning
-from core.threat.compose import trained_weights
 from core.threat.input_span import InputSpan
 from core.threat.observation import Observation, TrainedWeights
 
@@ -47,7 +46,7 @@ def attack(observation: Observation, config: KKTKnobs, monitor: Monitor, *, bega
     `began` (of ``time.monotonic``) is when the run began: the time limit counts from there. Known fine-tuning
     coefficients are not used: lam belongs to the weights as a whole, not to an update.
     """
-    trained, threat = trained_weights(observation), observation.threat
+    trained, threat = observation.composed(), observation.threat
     compute = choose(device=config.device, precision=config.precision)
     span = first_layer_span(trained)
     objective = weights_objective(trained, config, compute=compute, span=span)

@@ -1,5 +1,7 @@
 """Which KKT objective explains a network: written out where it is fully connected, by autograd elsewhere."""
 
+from typing import Any
+
 from core.host.compute import Compute
 from core.io.errors import InputError
 from core.reconstruction.kkt.knobs import KKTKnobs
@@ -30,7 +32,7 @@ def weights_objective(trained: TrainedWeights, config: KKTKnobs, *, compute: Com
             raise InputError(f"kkt_objective: naive drives one logit apart, and this network has "
                              f"{trained.network.outputs}; choose stationarity.")
         return NaiveConfidence(trained, compute=compute)
-    options = {"compute": compute, "residual": config.kkt_residual, "layers": config.kkt_layers,
+    options: dict[str, Any] = {"compute": compute, "residual": config.kkt_residual, "layers": config.kkt_layers,
                "margin": config.kkt_margin}
     if not written_out:
         return KKTAutograd(trained, **options)

@@ -8,10 +8,10 @@ from core.reconstruction.method import UPDATES, Answer, Method
 if TYPE_CHECKING:
     from core.config.monitor import Monitor
     from core.reconstruction.result import AttackResult
-    from core.threat.observation import Observation
+    from core.threat.observation import Update
 
 
-def run(observation: "Observation", config: AlgebraicKnobs, monitor: "Monitor", *, began: float,
+def run(observation: "Update", config: AlgebraicKnobs, monitor: "Monitor", *, began: float,
         prepared: Any = None) -> "AttackResult":
     """`core.reconstruction.algebraic.attack`; `prepared` is a separation that was made before."""
     from core.reconstruction.algebraic.attack import attack
@@ -19,7 +19,7 @@ def run(observation: "Observation", config: AlgebraicKnobs, monitor: "Monitor", 
     return attack(observation, config, monitor, began=began, found=prepared)
 
 
-def suits(observation: "Observation") -> Answer:
+def suits(observation: "Update") -> Answer:
     """Separating takes seconds, so it is tried rather than guessed."""
     from core.reconstruction.algebraic.attack import find_samples
     from core.reconstruction.algebraic.separation import separable

@@ -8,10 +8,10 @@ from core.reconstruction.ntk.knobs import ALPHAS, BOX, NTKKnobs
 if TYPE_CHECKING:
     from core.config.monitor import Monitor
     from core.reconstruction.result import AttackResult
-    from core.threat.observation import Observation
+    from core.threat.observation import Update
 
 
-def run(observation: "Observation", config: NTKKnobs, monitor: "Monitor", *, began: float,
+def run(observation: "Update", config: NTKKnobs, monitor: "Monitor", *, began: float,
         prepared: Any = None) -> "AttackResult":
     """`core.reconstruction.ntk.attack`."""
     from core.reconstruction.ntk.attack import attack

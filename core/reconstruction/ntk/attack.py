@@ -5,7 +5,6 @@ import time
 
 import torch
 
-from core.artifacts.factors import Factors
 from core.config.monitor import Monitor
 from core.diagnostics.spectra import spectra
 from core.host.compute import choose
@@ -23,18 +22,18 @@ from core.reconstruction.solvers.protocol import Reconstruction
 from core.reconstruction.solvers.search_space import pixels, row_space
 from core.reconstruction.solvers.solve import solve
 from core.reconstruction.tuning import Setting, Tuning
-from core.threat.observation import AdapterDelta, Observation, WeightDelta
+from core.threat.observation import Update
 from core.threat.spectrum import count_samples, tail
 
 LOW_RANK_PRIOR = 1e-3  # measured at ranks 8 and 128: 1e-2 blurs, 0 leaves noise
 
 
-def reason(observation: AdapterDelta | WeightDelta) -> str:
-    what = "a LoRA adapter" if isinstance(observation, AdapterDelta) else "the change of all fine-tuned weights"
-    return f"The released update is {what}: the NTK objective explains it as a sum of tangent features at the base."
+def reason(observation: Update) -> str:
+    return (f"The released update is {observation.words}: the NTK objective explains it as a sum of tangent features "
+            "at the base.")
 
 
-def attack(observation: Observation, config: NTKKnobs, monitor: Monitor, *, began: float) -> AttackResult:
+def attack(observation: Update, config: NTKKnobs, monitor: Monitor, *, began: float) -> AttackResult:
     """Search with restarts and keep the one of smallest exact residual.
 
     `began` (of ``time.monotonic``) is when the run began: the time limit counts from there. A search that was
@@ -60,7 +59,7 @@ def attack(observation: Observation, config: NTKKnobs, monitor: Monitor, *, bega
     return _outcome(observation, reconstruction, samples, found_by)
 
 
-def setting(config: NTKKnobs, observation: AdapterDelta | WeightDelta, *, seconds_left: float) -> Setting:
+def setting(config: NTKKnobs, observation: Update, *, seconds_left: float) -> Setting:
     """Plan, penalties, and the knobs that count in them."""
     alphas, fixed = config.alphas(ALPHAS), observation.threat.coefficients is not None
     plan = Plan(iterations=config.iterations, lr_x=config.lr_x, lr_lam=config.lr_coefficients,
@@ -73,16 +72,16 @@ def setting(config: NTKKnobs, observation: AdapterDelta | WeightDelta, *, second
         **{f"{penalty.name}_weight": penalty.weight for penalty in found}})
 
 
-def penalties(config: NTKKnobs, observation: AdapterDelta | WeightDelta) -> list[Penalty]:
+def penalties(config: NTKKnobs, observation: Update) -> list[Penalty]:
     """The image priors matter where the linear measurements leave pixels open; at full rank they only blur."""
-    first = observation.layers.get("layers.0")
-    determined = first.A.shape[0] >= first.A.shape[1] if isinstance(first, Factors) else first is not None
+    rank = observation.rank("layers.0")
+    determined = "layers.0" in observation.layers and (rank is None or rank >= observation.network.widths[0])
     default = 0.0 if determined else LOW_RANK_PRIOR
     tv, sparsity = (default if weight is None else weight for weight in (config.tv_weight, config.sparsity_weight))
     return [Box(config.box(BOX)), TotalVariation(tv), Sparsity(sparsity)]
 
 
-def count(observation: AdapterDelta | WeightDelta) -> tuple[int, str]:
+def count(observation: Update) -> tuple[int, str]:
     """N and the sentence that says how it is known."""
     if observation.threat.samples is not None:
         return observation.threat.samples, f"N = {observation.threat.samples} is known."
@@ -90,7 +89,7 @@ def count(observation: AdapterDelta | WeightDelta) -> tuple[int, str]:
     return found.samples, found.explanation
 
 
-def _outcome(observation: AdapterDelta | WeightDelta, reconstruction: Reconstruction, samples: int,
+def _outcome(observation: Update, reconstruction: Reconstruction, samples: int,
              found_by: str) -> AttackResult:
     best, candidate = reconstruction.best, reconstruction.candidate
     residual = reconstruction.residuals["residual"]
@@ -113,11 +112,9 @@ def _outcome(observation: AdapterDelta | WeightDelta, reconstruction: Reconstruc
         pictures={"restarts.png": grid_png(candidate.x[order].flatten(0, 1), columns=samples)})
 
 
-def _open(observation: AdapterDelta | WeightDelta) -> float:
+def _open(observation: Update) -> float:
     """Pixels by linear measurement of a sample; 1 where the whole first layer was released."""
-    first = observation.layers.get("layers.0")
-    if isinstance(observation, WeightDelta) and first is not None:
+    if "layers.0" in observation.layers and observation.rank("layers.0") is None:
         return 1.0
-    ranks = [factors.A.shape[0] for factors in observation.layers.values()
-             if isinstance(factors, Factors) and factors.B.shape[0] > 1]
+    ranks = [observation.rank(name) or 0 for name in observation.layers if len(observation.matrix(name)) > 1]
     return observation.network.input_mean.numel() / max(1, sum(ranks))

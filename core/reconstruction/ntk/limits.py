@@ -5,14 +5,14 @@ from torch import Tensor
 
 from core.config.thresholds import POOR_FIT, VISIBLE_WITHIN
 from core.reconstruction.solvers.protocol import Reconstruction, Status
-from core.threat.observation import AdapterDelta, WeightDelta
+from core.threat.observation import Update
 from core.threat.spectrum import noise_floor, signal
 
 TAIL = 0.05  # share of an update beyond N directions from which the fine-tuning has visibly left the NTK regime
 LOUD = 1e-3  # of the update: rounding above this hides samples that are only somewhat weaker than the largest
 
 
-def limits(observation: AdapterDelta | WeightDelta, reconstruction: Reconstruction, *, samples: int) -> list[str]:
+def limits(observation: Update, reconstruction: Reconstruction, *, samples: int) -> list[str]:
     """Sentences for the report; empty where nothing is in the way. Never looks at the truth."""
     found = [*_rank(observation, samples), *_tail(observation, samples),
              *_precision(observation), *_coefficients(reconstruction), *_search(reconstruction)]
@@ -22,15 +22,12 @@ def limits(observation: AdapterDelta | WeightDelta, reconstruction: Reconstructi
     return found
 
 
-def _rank(observation: AdapterDelta | WeightDelta, samples: int) -> list[str]:
-    first = observation.layers.get("layers.0")
-    if first is None or isinstance(observation, WeightDelta):
+def _rank(observation: Update, samples: int) -> list[str]:
+    rank, pixels = observation.rank("layers.0"), observation.network.widths[0]
+    if rank is None or rank >= pixels:
         return []
-    rank, pixels = first.A.shape
-    if rank >= pixels:
-        return []
-    hidden = [factors for factors in observation.layers.values() if factors.B.shape[0] > 1]  # one logit says little
-    equations = sum(factors.A.shape[0] for factors in hidden)
+    hidden = [name for name in observation.layers if len(observation.matrix(name)) > 1]  # one logit says little
+    equations = sum(observation.rank(name) or 0 for name in hidden)
     text = (f"Rank {rank}: each sample is known by {equations} linear measurements for {pixels} pixels; between them "
             "the images are fixed only by the activation patterns, which a gradient-based search finds in part.")
     if rank < samples:
@@ -38,7 +35,7 @@ def _rank(observation: AdapterDelta | WeightDelta, samples: int) -> list[str]:
     return [text]
 
 
-def _tail(observation: AdapterDelta | WeightDelta, samples: int) -> list[str]:
+def _tail(observation: Update, samples: int) -> list[str]:
     """Energy beyond N directions: what no sum of N features at theta_0 can explain."""
     shares = {}
     for name, values, floor in signal(observation):
@@ -52,8 +49,8 @@ def _tail(observation: AdapterDelta | WeightDelta, samples: int) -> list[str]:
             "an adaptive optimiser), or N is larger."]
 
 
-def _precision(observation: AdapterDelta | WeightDelta) -> list[str]:
-    if isinstance(observation, WeightDelta):
+def _precision(observation: Update) -> list[str]:
+    if observation.stores_network:
         floor = min((floor / float(values[0]) for _, values, floor in signal(observation)), default=0.0)
         return [] if floor < LOUD else [
             f"The whole network is stored, not its update, and rounding the weights makes up to {floor:.1g} of the "

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.artifacts.factors import Factors
 from core.host.compute import Compute
 from core.io.errors import InputError
 from core.models.mlp import pixel_scale
@@ -29,8 +28,7 @@ from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.low_rank_target import LowRankTarget
 from core.reconstruction.objectives.protocol import Evaluation
 from core.reconstruction.objectives.surrogate import Surrogate, SurrogateFeatures
-from core.threat.compose import trained_weights
-from core.threat.observation import AdapterDelta, WeightDelta
+from core.threat.observation import Update
 from core.threat.spectrum import noise_floor, spectrum
 
 EXACT = float("inf")
@@ -57,11 +55,11 @@ class NTKStationarity:
 
     recordable = True
 
-    def __init__(self, observation: AdapterDelta | WeightDelta, *, samples: int, whitening: float, compute: Compute,
+    def __init__(self, observation: Update, *, samples: int, whitening: float, compute: Compute,
                  features: str = "base") -> None:
         networks = [observation.network]
         if features == "both":
-            networks.append(trained_weights(observation).network)
+            networks.append(observation.composed().network)
         self.compute = compute
         # theta_0, and theta_T where features are taken at both ends.
         self.surrogates = [Surrogate(copy.deepcopy(network).to(dtype=compute.dtype).to(device=compute.device))
@@ -70,21 +68,15 @@ class NTKStationarity:
         self.rights: dict[int, _Right] = {}
         self.targets: dict[int, LowRankTarget] = {}
         self._first_factor: Tensor | None = None
-        for name, layer in observation.layers.items():
-            level = int(name.split(".")[1])
-            if isinstance(layer, Factors):
-                if not layer.B.any():
-                    continue  # a layer that was not trained says nothing
-                matrix = layer.B.double() / layer.scaling
-                noise = max(noise_floor(layer.B), layer.noise / float(spectrum(layer.B)[0]))
-                self.rights[level] = _Right(compute.place(layer.A), bias=False)
-                if level == 0:
-                    self._first_factor = layer.A.cpu().double()
-            else:
-                matrix = observation.matrix(name)
-                noise = max(noise_floor(matrix), observation.noise.get(name, 0.0) / float(spectrum(matrix)[0]))
-                self.rights[level] = _Right(None, bias=name in observation.biases)
-            self.targets[level] = LowRankTarget(matrix, most=samples, noise=noise, whitening=whitening,
+        for name in observation.layers:
+            level, update, stored = int(name.split(".")[1]), observation.layer_update(name), observation.matrix(name)
+            if update is None:
+                continue  # a layer that was not trained says nothing
+            noise = max(noise_floor(stored), observation.rounding(name) / float(spectrum(stored)[0]))
+            self.rights[level] = _Right(compute.place(update.A) if update.cut else None, bias=update.with_bias)
+            if level == 0 and update.cut:
+                self._first_factor = update.A
+            self.targets[level] = LowRankTarget(update.B, most=samples, noise=noise, whitening=whitening,
                                                 compute=compute)
         if not self.targets:
             raise InputError("adapter: every B is zero, so the update is empty and nothing can be reconstructed; name "
@@ -114,8 +106,8 @@ class NTKStationarity:
                                                        part.grad_z.chunk(ends, dim=-2), strict=True)):
                 grad_signals[end][level] = share * grad_e
                 grad_inputs[end][level] = share * self.rights[level].pull_back(grad_z)
-        grad_x = sum(surrogate.pull_back(*parts) for surrogate, *parts in
-                     zip(self.surrogates, features, grad_inputs, grad_signals, strict=True))
+        grad_x = torch.stack([surrogate.pull_back(at, inputs, signals) for surrogate, at, inputs, signals in
+                              zip(self.surrogates, features, grad_inputs, grad_signals, strict=True)]).sum(0)
         value = torch.stack(list(terms.values())).mean(0)
         return Evaluation(value, terms, grad_x.view_as(candidate.x), grad_k * k)  # d/dlog(lam) = k d/dk
 

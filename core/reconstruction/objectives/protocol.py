@@ -4,6 +4,7 @@ Every objective is an `Objective`; the others are capabilities, which a solver a
 without where an objective lacks them. A new objective implements what it can, and nothing that it cannot.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -29,9 +30,10 @@ class Objective(Protocol):
     def input_mean(self) -> Tensor:
         """What the network subtracts from an image, [C, H, W], where the objective computes."""
 
-    def evaluate(self, candidate: Candidate, **annealed: float | Tensor) -> Evaluation:
-        """Value and gradients. `annealed` is what the plan changes from step to step (``relu_alpha``, the sharpness of
-        a ModifiedReLU surrogate), by name; as tensors [] where a step is recorded."""
+    @property
+    def evaluate(self) -> Callable[..., Evaluation]:
+        """A method (candidate, **annealed): value and gradients. `annealed` is what the plan changes from step to step
+        (``relu_alpha``, the sharpness of a ModifiedReLU surrogate), by name; as tensors [] where a step is recorded."""
 
     def residuals(self, candidate: Candidate) -> dict[str, Tensor]:
         """Without surrogate: ``residual`` (the mean over layers) and each named part, [R] float64, CPU.

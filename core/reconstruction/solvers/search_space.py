@@ -52,8 +52,7 @@ def pixels(centre: Tensor) -> SearchSpace:
 def row_space(objective: Objective, *, compute: Compute) -> SearchSpace:
     """The inputs that the first layer's part of the observation allows; `pixels` where it says nothing."""
     centre = objective.input_mean
-    allowed = objective.allowed_inputs() if isinstance(objective, Confining) else None
-    if allowed is None:
+    if not isinstance(objective, Confining) or (allowed := objective.allowed_inputs()) is None:
         return pixels(centre)
     seen, unseen = allowed
     blocks = [block for block in (seen, unseen) if block.shape[1] > 0]

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from core.reconstruction.algebraic.null_directions import separate_first_layer
-from core.reconstruction.algebraic.updates import LayerUpdate, layer_updates
+from core.reconstruction.algebraic.updates import layer_updates
+from core.threat.layer_update import LayerUpdate
 from tests.helpers.cases import assign, one_step
 
 

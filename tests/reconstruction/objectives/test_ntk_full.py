@@ -13,7 +13,6 @@ from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.modified_relu import ModifiedReLU
 from core.reconstruction.objectives.ntk import NTKStationarity
 from core.reconstruction.solvers.search_space import row_space
-from core.threat.compose import trained_weights
 from core.threat.observation import WeightDelta
 from core.threat.observe import observe
 
@@ -34,7 +33,7 @@ def full(victim):
 
 def slow_value(observation, candidate, *, whitening, relu_alpha, features):
     """sum_i k_i grad f(x_i) by autograd, at theta_0 or averaged over both ends; mean over layers, [R]."""
-    ends = [observation.network] + ([trained_weights(observation).network] if features == "both" else [])
+    ends = [observation.network] + ([observation.composed().network] if features == "both" else [])
     values = []
     for x, labels, lam in zip(candidate.x, candidate.labels, candidate.lam, strict=True):
         explained = {name: 0.0 for name in observation.layers}
