@@ -19,8 +19,8 @@ class Released:
 
     kind: ClassVar[str]               # a method says which kinds it accepts
     stores_network: ClassVar[bool] = True   # the release is a whole network, whose rounding hides a small update
-    merged: ClassVar[bool] = False    # the changes are scaling * B A of an adapter whose A is not known
 
+    merged: bool = False             # the changes are scaling * B A of an adapter whose A is not known
     inputs_said: str = ""            # where what was done to the pixels is said, and how it was read; empty: nowhere
     notes: tuple[str, ...] = ()      # sentences for the report's limits
 
@@ -84,7 +84,6 @@ class WeightDelta(Released):
     threat: ThreatModel
     # Spectral norm that rounding of the stored weights alone may have, by layer; it does not shrink with the update.
     noise: dict[str, float] = field(default_factory=dict)
-    merged: bool = False  # type: ignore[misc]  # of this kind it is known by file
 
     def matrix(self, name: str) -> Tensor:
         """[dW | db] of a layer, [n_out, n_in + 1], or dW alone: sum_i k_i e_i (h_i, 1)^T in the NTK regime."""
