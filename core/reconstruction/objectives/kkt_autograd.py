@@ -89,7 +89,7 @@ class KKTAutograd:
     def best_common_lam(self, candidate: Candidate) -> Tensor:
         """The lam > 0, the same for all samples of a restart, that explains most: [R]. A start for the search."""
         sums = self._sums(candidate, self._signed(candidate).sign() / candidate.lam.shape[1])
-        linear = quadratic = torch.zeros_like(candidate.lam[:, 0])
+        linear, quadratic = torch.zeros_like(candidate.lam[:, 0]), torch.zeros_like(candidate.lam[:, 0])
         for layer, names in self._names.items():
             share = self.weights[layer] / self.norms[layer]
             linear += share * sum((self._exact[name] * sums[name]).flatten(1).sum(-1) for name in names)
