@@ -13,6 +13,7 @@ from core.config.finetune import FinetuneConfig
 from core.config.pretrain import PretrainConfig
 from core.execution import queue
 from core.io.errors import InputError
+from core.reconstruction.registry import AUTO, METHODS
 from core.runs.directory import Run
 from core.runs.kinds import AttackConfig, SearchConfig
 
@@ -128,7 +129,7 @@ class TestAttack:
         code, _, err = core("attack", "--checkpoint", "a.pth", "--method", method, "--out", tmp_path / "out")
         assert code == 2
         assert one_line(err)
-        assert f"{method} is not built yet; the methods that exist are auto, ntk, kkt, algebraic" in err
+        assert f"{method} is not built yet; the methods that exist are {', '.join([AUTO, *METHODS])}" in err
         assert not (tmp_path / "out").exists()
 
     def test_it_needs_something_to_attack(self, core, tmp_path):
