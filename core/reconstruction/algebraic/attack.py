@@ -22,7 +22,7 @@ from core.reconstruction.algebraic.knobs import AlgebraicKnobs
 from core.reconstruction.algebraic.limits import algebraic_limits
 from core.reconstruction.algebraic.null_directions import separate_first_layer
 from core.reconstruction.algebraic.polish import STEPS, Polished, polish
-from core.reconstruction.algebraic.recovery import MISMATCH, Estimate, Prior, System, build_system, recover
+from core.reconstruction.algebraic.recovery import MISMATCH, Estimate, Prior, recover
 from core.reconstruction.algebraic.sample_facts import sample_facts
 from core.reconstruction.algebraic.separation import (
     MISFIT,
@@ -32,6 +32,7 @@ from core.reconstruction.algebraic.separation import (
     separate,
     strongest_first,
 )
+from core.reconstruction.algebraic.system import System, build_system
 from core.reconstruction.algebraic.updates import layer_updates
 from core.reconstruction.certificate.audit import audited, first_layer
 from core.reconstruction.certificate.projector import Certificate

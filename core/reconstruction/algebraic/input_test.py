@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from core.models.mlp import MLP
 from core.reconstruction.algebraic.attack import SIGN_WEIGHT
-from core.reconstruction.algebraic.recovery import Prior, build_system, recover
+from core.reconstruction.algebraic.recovery import Prior, recover
 from core.reconstruction.algebraic.separation import Separation
+from core.reconstruction.algebraic.system import build_system
 from core.reconstruction.algebraic.updates import layer_updates
 from core.threat.observation import Update
 

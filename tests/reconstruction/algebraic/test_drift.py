@@ -8,8 +8,8 @@ from core.artifacts.factors import Factors
 from core.data.problems import Problem
 from core.models.mlp import MLP, tangent_features
 from core.reconstruction.algebraic.drift import STILL, drift, drift_over_steps
-from core.reconstruction.algebraic.recovery import build_system
 from core.reconstruction.algebraic.separation import separate
+from core.reconstruction.algebraic.system import build_system
 from core.reconstruction.algebraic.updates import layer_updates
 from core.reconstruction.certificate.projector import certificate
 from core.threat.observation import AdapterDelta

@@ -7,8 +7,9 @@ import torch
 
 from core.assessment.image_metrics import psnr
 from core.reconstruction.algebraic.programme import Programme, solve_programme
-from core.reconstruction.algebraic.recovery import Prior, System, _price, _scaled, build_system, recover
+from core.reconstruction.algebraic.recovery import Prior, _price, _scaled, recover
 from core.reconstruction.algebraic.separation import separate
+from core.reconstruction.algebraic.system import System, build_system
 from core.reconstruction.algebraic.updates import layer_updates
 from tests.helpers.cases import OneStep, assign, one_step
 
