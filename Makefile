@@ -1,5 +1,5 @@
 # make run   the dashboard on http://127.0.0.1:8501 (PORT=… for another port)
-# make test  every test, in three processes, since browser tests wait a lot, and these first, since they take longest (ARGS="-k store" for some)
+# make test  every test, in two processes, since browser tests wait a lot (ARGS="-k store" for some)
 # make quick the tests that need no browser, no cluster and no training
 # All make .venv and install requirements.lock first, when it has changed. PYTHON=… names the interpreter.
 
@@ -20,10 +20,10 @@ test: setup
 	@AFTERIMAGE_CHROMIUM="$$(scripts/chromium.sh)"; export AFTERIMAGE_CHROMIUM; \
 	if [ -z "$$AFTERIMAGE_CHROMIUM" ]; then \
 	  echo "There is no chromium or chrome here, so the browser tests are skipped."; unset AFTERIMAGE_CHROMIUM; fi; \
-	$(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 quick: setup
-	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not browser and not cluster" $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not slow and not browser and not cluster" $(ARGS)
 
 setup:
 	@scripts/setup.sh
