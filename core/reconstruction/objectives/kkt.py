@@ -26,12 +26,11 @@ import torch
 from torch import Tensor
 
 from core.host.compute import Compute
-from core.models.mlp import pixel_scale
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.layers import layer_weights, squared_norms
 from core.reconstruction.objectives.ntk import EXACT, signed
 from core.reconstruction.objectives.protocol import Evaluation
-from core.reconstruction.objectives.surrogate import Surrogate, SurrogateFeatures
+from core.reconstruction.objectives.surrogate import OfSurrogate, Surrogate, SurrogateFeatures
 from core.threat.input_span import input_span
 from core.threat.observation import TrainedWeights
 
@@ -46,7 +45,7 @@ class _Products:
     mixed: Tensor    # [R, N], of each feature with the whole sum
 
 
-class KKTStationarity:
+class KKTStationarity(OfSurrogate):
     """Objective on `TrainedWeights`; raises `InputError` where there is nothing to explain.
 
     `residual` weighs the layers. "relative": each by its own norm, the mean of the layers. "published": the
@@ -78,14 +77,6 @@ class KKTStationarity:
             self._exact_weights[0] = whole @ basis
             self._outside[0] = float(whole.square().sum() - self._exact_weights[0].square().sum())
         self.weights = dict(zip(self.levels, weights.values(), strict=True))
-
-    @property
-    def input_mean(self) -> Tensor:
-        return self.surrogate.network.input_mean
-
-    @property
-    def pixel_scale(self) -> Tensor:
-        return pixel_scale(self.surrogate.network)
 
     @property
     def homogeneous(self) -> bool:

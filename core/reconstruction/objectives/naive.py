@@ -12,16 +12,15 @@ import torch
 from torch import Tensor
 
 from core.host.compute import Compute
-from core.models.mlp import pixel_scale
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.ntk import EXACT
 from core.reconstruction.objectives.protocol import Evaluation
-from core.reconstruction.objectives.surrogate import Surrogate
+from core.reconstruction.objectives.surrogate import OfSurrogate, Surrogate
 from core.threat.input_span import input_span
 from core.threat.observation import TrainedWeights
 
 
-class NaiveConfidence:
+class NaiveConfidence(OfSurrogate):
     """Objective on `TrainedWeights` in the place of `core.reconstruction.objectives.kkt.KKTStationarity`."""
 
     recordable = True
@@ -29,14 +28,6 @@ class NaiveConfidence:
     def __init__(self, observation: TrainedWeights, *, compute: Compute) -> None:
         self.surrogate = Surrogate(copy.deepcopy(observation.network).to(dtype=compute.dtype).to(device=compute.device))
         self._first = observation.network.layers[0]
-
-    @property
-    def input_mean(self) -> Tensor:
-        return self.surrogate.network.input_mean
-
-    @property
-    def pixel_scale(self) -> Tensor:
-        return pixel_scale(self.surrogate.network)
 
     def evaluate(self, candidate: Candidate, *, relu_alpha: float | Tensor) -> Evaluation:
         features = self.surrogate.features(candidate.x, relu_alpha=relu_alpha)

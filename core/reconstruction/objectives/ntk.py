@@ -23,11 +23,10 @@ from torch import Tensor
 
 from core.host.compute import Compute
 from core.io.errors import InputError
-from core.models.mlp import pixel_scale
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.low_rank_target import LowRankTarget
 from core.reconstruction.objectives.protocol import Evaluation
-from core.reconstruction.objectives.surrogate import Surrogate, SurrogateFeatures
+from core.reconstruction.objectives.surrogate import OfSurrogate, Surrogate, SurrogateFeatures
 from core.threat.observation import Update
 from core.threat.spectrum import noise_floor, spectrum
 
@@ -50,7 +49,7 @@ class _Right:
         return grad_z if self.A is None else grad_z @ self.A
 
 
-class NTKStationarity:
+class NTKStationarity(OfSurrogate):
     """Objective on an update for N samples; raises `InputError` where nothing can be explained."""
 
     recordable = True
@@ -81,14 +80,6 @@ class NTKStationarity:
         if not self.targets:
             raise InputError("adapter: every B is zero, so the update is empty and nothing can be reconstructed; name "
                              "an adapter saved after training.")
-
-    @property
-    def input_mean(self) -> Tensor:
-        return self.surrogate.network.input_mean
-
-    @property
-    def pixel_scale(self) -> Tensor:
-        return pixel_scale(self.surrogate.network)
 
     def evaluate(self, candidate: Candidate, *, relu_alpha: float | Tensor) -> Evaluation:
         features = self._features(candidate, relu_alpha)

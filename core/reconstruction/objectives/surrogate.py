@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from core.models.margin import hard_direction, soft_direction, soft_direction_pull_back
-from core.models.mlp import MLP
+from core.models.mlp import MLP, pixel_scale
 
 
 @dataclass(frozen=True)
@@ -130,3 +130,17 @@ def _add_product(present: Tensor | None, left: Tensor, right: Tensor) -> Tensor:
     if present is None:
         return left @ right
     return torch.addmm(present.flatten(0, -2), left.flatten(0, -2), right).view_as(present)
+
+
+class OfSurrogate:
+    """What an objective on a surrogate says of its network's inputs."""
+
+    surrogate: Surrogate
+
+    @property
+    def input_mean(self) -> Tensor:
+        return self.surrogate.network.input_mean
+
+    @property
+    def pixel_scale(self) -> Tensor:
+        return pixel_scale(self.surrogate.network)
