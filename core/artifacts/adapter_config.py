@@ -29,7 +29,8 @@ _LOST = {
              "unknown",
     "loftq": "takes A and B from the rounding of a quantised base that is not this one, so that where they began is "
              "unknown",
-    "lora_ga": "takes A and B from gradients on data that are not released, so that where they began is unknown",
+    "lora_ga": "takes A and B from gradients on data that are not released (often the private ones, whose blends A "
+               "then holds), so that where they began is unknown",
     "pissa_niter": "takes A and B from a singular value decomposition with random directions, so that where they began "
                    "is known only roughly, and the update is smaller than that error",
 }
@@ -121,9 +122,11 @@ class AdapterConfig:
         return found is not None and found in ([wanted] if isinstance(wanted, int) else wanted)
 
     def _layer_index(self, path: str) -> int | None:
-        patterns = self.values.get("layers_pattern") or [r"[^.]*"]
-        for pattern in [patterns] if isinstance(patterns, str) else patterns:
-            match = re.match(rf"(?:^|.*?\.){pattern}\.(\d+)\.", path)
+        """The number of the block that a module is in: the first that a dot follows, as peft finds it."""
+        given = self.values.get("layers_pattern") or ()
+        patterns = [rf"(?:^|.*?\.){pattern}" for pattern in ([given] if isinstance(given, str) else given)]
+        for pattern in patterns or [r".*?\.[^.]*"]:  # where none is given, peft wants two names before the number
+            match = re.match(rf"{pattern}\.(\d+)\.", path)
             if match:
                 return int(match[1])
         return None
@@ -174,8 +177,8 @@ def _check(config: AdapterConfig) -> None:
     if began not in (*_ZERO_B, *RECOMPUTED, "mica"):
         reason = _LOST.get(began, "is not known here, so that where A and B began is unknown")
         raise InputError(f"adapter: {folder} was made with init_lora_weights={values['init_lora_weights']!r}, which "
-                         f"{reason}; no attack on the adapter alone can take it, only one on an earlier copy of the "
-                         "same adapter beside it.")
+                         f"{reason}; no attack on the adapter alone can take it, only on one that peft converted to "
+                         "plain LoRA, which holds that beginning as well.")
     for name, rank in {"r": values.get("r"), **(values.get("rank_pattern") or {})}.items():
         if not isinstance(rank, int) or rank < 1:
             raise InputError(f"adapter: the rank {name} in {folder}/adapter_config.json is {rank}; it must be at "

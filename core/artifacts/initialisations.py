@@ -6,8 +6,10 @@ the network begins at W all the same. The first step is then
 
     B_1 - B_0 = -lr s G A_0^T         features at W
 
-with A_0 and B_0 as peft computes them, which loading such an adapter repeats as well. Adapters that begin with A = 0
-and B drawn are the mirror image: A_1 = -lr s B_0^T G, whose rows lie in the span of the private inputs.
+with A_0 and B_0 as peft computes them, which loading such an adapter repeats as well. Whatever an adapter began with,
+peft can convert it to plain LoRA (``path_initial_model_for_weight_conversion``): the file then holds [B_T, -B_0] and
+[A_T; A_0], both ends of the training, under a config that says nothing of it. Adapters that begin with A = 0 and B
+drawn are the mirror image: A_1 = -lr s B_0^T G, whose rows lie in the span of the private inputs.
 """
 
 from collections.abc import Iterator
@@ -36,6 +38,23 @@ def trained_part(name: str, factors: Factors, weight: Tensor, *, initialisation:
         raise InputError(f"adapter: {name} says that it began with {initialisation} of the base's weight, but its "
                          "factors are far from those: it is an adapter for another base, or was trained too long for "
                          "an attack on its update.")
+    return _difference(factors, A_0, B, B_0)
+
+
+def converted_part(factors: Factors) -> Factors | None:
+    """A_0 and B_T - B_0 of an adapter that peft converted to plain LoRA; None where its halves are not two ends of one
+    training: the A of one near that of the other, as drawn ones never are, and one B taken off the other."""
+    half, odd = divmod(len(factors.A), 2)
+    if odd:
+        return None
+    A, A_0 = factors.A[:half].float(), factors.A[half:].float()
+    B, B_0 = factors.B[:, :half].float(), -factors.B[:, half:].float()
+    if float((A - A_0).norm()) > NEAR * float(A_0.norm()) or float((B * B_0).sum()) <= 0:
+        return None
+    return _difference(factors, A_0, B, B_0)
+
+
+def _difference(factors: Factors, A_0: Tensor, B: Tensor, B_0: Tensor) -> Factors:
     # Of rounding alone, as in `core.threat.update`; of both factors that were subtracted.
     rounding = torch.finfo(factors.B.dtype).eps * float(B.square().mean().sqrt()) * sum(side**0.5 for side in B.shape)
     return Factors(A_0, B - B_0, factors.scaling, noise=rounding)

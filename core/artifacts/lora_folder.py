@@ -16,7 +16,7 @@ from core.artifacts.adapter_config import RECOMPUTED, read_config, read_json
 from core.artifacts.adapter_tensors import sort_tensors
 from core.artifacts.checkpoint import Checkpoint
 from core.artifacts.factors import Factors
-from core.artifacts.initialisations import check_b_began_at_zero, trained_part
+from core.artifacts.initialisations import check_b_began_at_zero, converted_part, trained_part
 from core.artifacts.tensor_files import read_tensors
 from core.host.compute import DTYPES
 from core.io.errors import InputError
@@ -79,6 +79,11 @@ def read_adapter(folder: str | Path, checkpoint: Checkpoint) -> Adapter:
     if not any(bool(factors.B.any()) for factors in layers.values()):
         raise InputError(f"adapter: every B in {folder} is zero, so nothing was trained and nothing can be read from "
                          "it; name an adapter saved after training.")
+    ends = {name: converted_part(factors) for name, factors in layers.items()}
+    if all(part is not None for part in ends.values()):
+        layers = {name: part for name, part in ends.items() if part is not None}
+        notes.append("The adapter was converted to plain LoRA by peft, so that the file holds where it began beside "
+                     "where it ended; the beginning was subtracted.")
     check_b_began_at_zero(folder, layers, initialisation=config.initialisation)
     if config.initialisation in RECOMPUTED:
         layers = {name: trained_part(f"{name} in {folder}", factors, network.get_parameter(f"{name}.weight"),

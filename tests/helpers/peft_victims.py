@@ -31,20 +31,33 @@ class PeftVictim:
         """[N, n] bool."""
         return tangent_features(self.network, self.x).preactivations[level] > 0
 
-    def save(self, folder: Path, *, steps: int = 1, learning_rate: float = 0.01, prepare: Any = None,
-             **options: Any) -> nn.Module:
-        """Fine-tune with `LoraConfig(**options)` and ``save_pretrained``; `prepare(model)` may change the start."""
+    def save(self, folder: Path, *, steps: int = 1, learning_rate: float = 0.01, preprocess: Any = None,
+             prepare: Any = None, wrap: Any = None, converted: bool = False, **options: Any) -> nn.Module:
+        """Fine-tune with `LoraConfig(**options)` and ``save_pretrained``.
+
+        `wrap(network)` puts the base into another module, `preprocess(base, config)` runs before peft takes it, and
+        `prepare(model)` may change the start. `converted`: saved as peft turns what began elsewhere into plain LoRA.
+        """
         torch.manual_seed(3)
-        model = get_peft_model(copy.deepcopy(self.network), LoraConfig(**{
-            "r": 8, "lora_alpha": 16, "target_modules": ["layers.0", "layers.1"], **options}))
+        base = copy.deepcopy(self.network)
+        base = base if wrap is None else wrap(base)
+        config = LoraConfig(**{"r": 8, "lora_alpha": 16, "target_modules": ["layers.0", "layers.1"], **options})
+        if preprocess is not None:
+            preprocess(base, config)
+        model = get_peft_model(base, config)
         if prepare is not None:
             prepare(model)
+        began = None
+        if converted:  # as peft's examples do it: the beginning is saved as a plain adapter, and subtracted at the end
+            began = str(folder / "began")
+            model.peft_config["default"].init_lora_weights = True
+            model.save_pretrained(began)
         optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], learning_rate)
         for _ in range(steps):
             optimiser.zero_grad()
             nn.functional.binary_cross_entropy_with_logits(model(self.x), self.labels.float()).backward()
             optimiser.step()
-        model.save_pretrained(str(folder))
+        model.save_pretrained(str(folder), path_initial_model_for_weight_conversion=began)
         return model
 
     def tuned(self, *, learning_rate: float = 0.01, seed: int = 3, **options: Any) -> MLP:
