@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from core.artifacts.factors import Factors
 from core.models.mlp import MLP
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.modified_relu import ModifiedReLU, softened
@@ -21,25 +22,33 @@ def ntk_value(observation: AdapterDelta, candidate: Candidate, *, samples: int, 
     """Mean over layers of the whitened relative residual, [R]; differentiable in candidate.x and .lam.
 
     For each restart, sum_i k_i d f(x_i) / d B_l is autograd's own gradient with respect to B_l of the
-    network with weights W_l + B_l A_l at B = 0.
+    network with weights W_l + B_l A_l at B = 0; of A_l at A = 0 where that is what began at zero.
     """
     network = observation.network
     values = []
     for x, labels, lam in zip(candidate.x, candidate.labels, candidate.lam, strict=True):
-        zeros = {name: torch.zeros_like(factors.B).requires_grad_() for name, factors in observation.layers.items()}
+        zeros = {name: torch.zeros_like(_trained(factors)).requires_grad_()
+                 for name, factors in observation.layers.items()}
         h = network.centre(x)
         for index, layer in enumerate(network.layers):
             factors = observation.layers.get(f"layers.{index}")
-            weight = layer.weight if factors is None else layer.weight + zeros[f"layers.{index}"] @ factors.A
+            weight = layer.weight
+            if factors is not None:
+                zero = zeros[f"layers.{index}"]
+                weight = weight + (factors.B @ zero if factors.a_began_at_zero else zero @ factors.A)
             h = torch.nn.functional.linear(h, weight, layer.bias)
             if index < len(network.layers) - 1:
                 h = ModifiedReLU.apply(h, relu_alpha)
         total = (torch.where(labels > 0, lam, -lam) * h.squeeze(-1)).sum()
         explained = torch.autograd.grad(total, list(zeros.values()), create_graph=True)
-        parts = [_relative(factors.B / factors.scaling, update, samples, whitening)
+        parts = [_relative(_trained(factors) / factors.scaling, update, samples, whitening)
                  for factors, update in zip(observation.layers.values(), explained, strict=True)]
         values.append(torch.stack(parts).mean())
     return torch.stack(values)
+
+
+def _trained(factors: Factors) -> Tensor:
+    return factors.A if factors.a_began_at_zero else factors.B
 
 
 def _relative(observed: Tensor, explained: Tensor, samples: int, whitening: float) -> Tensor:

@@ -71,17 +71,36 @@ def _began(W: Tensor, factors: Factors, initialisation: str) -> tuple[Tensor, Te
     return root[:, None] * Vh[:r], U[:, :r] * root
 
 
-def check_b_began_at_zero(folder: object, layers: dict[str, Factors], *, initialisation: object) -> None:
-    """Raises `InputError` where A is the factor that began at zero: its rank shows the samples, and B's nothing."""
+def a_began_at_zero(layers: dict[str, Factors], *, initialisation: object) -> bool:
+    """Whether A is the factor that began at zero: then its rank shows the samples, and B's nothing.
+
+    MiCA says so, and never trains its orthonormal B; raises `InputError` where B is another. Nobody else's config does,
+    and there the ranks of the first layer tell, as long as the samples are fewer than r.
+    """
     first = layers.get("layers.0")
-    if first is None or len(first.A) < 2:
-        return
-    inputs, others = numerical_rank(first.A), numerical_rank(first.B)
-    if initialisation == "mica" or (inputs < len(first.A) and others == len(first.A)):
-        count = f"{inputs} private sample{'s' if inputs > 1 else ''}" if inputs < len(first.A) else "private samples"
-        raise InputError(f"adapter: {folder} began with A = 0 and a drawn B, the other way round than peft: the rows "
-                         f"of the first layer's A lie in the span of {count}, and B tells nothing of them. The attacks "
-                         "read B; blends of the samples can be seen in A itself, but no attack here takes them apart.")
+    if initialisation == "mica":
+        for name, factors in layers.items():
+            B = factors.B.float()
+            if float((B.T @ B - torch.eye(B.shape[1])).norm()) > NEAR:
+                raise InputError(f"adapter: {name} says that it began with mica, whose B stays orthonormal, but its B "
+                                 "is not: where the update is cannot be told; save the adapter again.")
+        return True
+    return first is not None and numerical_rank(first.A) < len(first.A) == numerical_rank(first.B)
+
+
+def blends_of(layers: dict[str, Factors]) -> str:
+    """What an adapter that began with A = 0 shows, in a sentence."""
+    first = layers.get("layers.0")
+    begins = "The adapter began with A = 0 and a drawn B, the other way round than peft: "
+    if first is None:
+        return f"{begins}its update is in A, whose rows are blends of what the private samples make of deeper layers."
+    inputs, r = numerical_rank(first.A), len(first.A)
+    if inputs == r:
+        return (f"{begins}the rows of the first layer's A are {r} blends of the private images, of which there may be "
+                "more than that (or the optimiser was adaptive); where so, no span confines them.")
+    shown = "the private image itself, up to its scale" if inputs == 1 else \
+        f"blends of {inputs} private images, and nothing else is in their span"
+    return f"{begins}the rows of the first layer's A are {shown}, so images are looked for there alone."
 
 
 def numerical_rank(factor: Tensor) -> int:

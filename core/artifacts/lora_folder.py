@@ -5,7 +5,7 @@ is judged in `core.artifacts.adapter_config`, what the tensors are called in `co
 """
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from core.artifacts.adapter_config import RECOMPUTED, read_config, read_json
 from core.artifacts.adapter_tensors import sort_tensors
 from core.artifacts.checkpoint import Checkpoint
 from core.artifacts.factors import Factors
-from core.artifacts.initialisations import check_b_began_at_zero, converted_part, trained_part
+from core.artifacts.initialisations import a_began_at_zero, blends_of, converted_part, trained_part
 from core.artifacts.tensor_files import read_tensors
 from core.host.compute import DTYPES
 from core.io.errors import InputError
@@ -61,7 +61,7 @@ def load_adapter(folder: str | Path, checkpoint: Checkpoint) -> dict[str, Factor
 
 
 def read_adapter(folder: str | Path, checkpoint: Checkpoint) -> Adapter:
-    """A peft LoRA folder, checked against its base, as the update that the training made: B = 0 where it began.
+    """A peft LoRA folder, checked against its base, as the update that the training made: one factor began at zero.
 
     Layers that were trained whole (``modules_to_save``) are factors as well, with A the identity. Tensors are on the
     CPU in the precision of the file, which is part of the threat (see `stored_dtype`); cast them before computing.
@@ -76,15 +76,19 @@ def read_adapter(folder: str | Path, checkpoint: Checkpoint) -> Adapter:
         _check_factors(folder, name, A, B, checkpoint)
         layers[name] = Factors(A, B, config.scaling(name, found.paths[name], A.shape[0]))
     config.check_targets(len(network.layers), found.paths)
-    if not any(bool(factors.B.any()) for factors in layers.values()):
-        raise InputError(f"adapter: every B in {folder} is zero, so nothing was trained and nothing can be read from "
-                         "it; name an adapter saved after training.")
+    for side, zero in (("B", [not bool(factors.B.any()) for factors in layers.values()]),
+                       ("A", [not bool(factors.A.any()) for factors in layers.values()])):
+        if all(zero):
+            raise InputError(f"adapter: every {side} in {folder} is zero, so nothing was trained and nothing can be "
+                             "read from it; name an adapter saved after training.")
     ends = {name: converted_part(factors) for name, factors in layers.items()}
     if all(part is not None for part in ends.values()):
         layers = {name: part for name, part in ends.items() if part is not None}
         notes.append("The adapter was converted to plain LoRA by peft, so that the file holds where it began beside "
                      "where it ended; the beginning was subtracted.")
-    check_b_began_at_zero(folder, layers, initialisation=config.initialisation)
+    if a_began_at_zero(layers, initialisation=config.initialisation):
+        layers = {name: replace(factors, a_began_at_zero=True) for name, factors in layers.items()}
+        notes.append(blends_of(layers))
     if config.initialisation in RECOMPUTED:
         layers = {name: trained_part(f"{name} in {folder}", factors, network.get_parameter(f"{name}.weight"),
                                      initialisation=config.initialisation) for name, factors in layers.items()}

@@ -29,9 +29,9 @@ class Released:
         return None
 
     def rank(self, name: str) -> int | None:
-        """The rank r to which the update of a layer was cut."""
+        """The number r of what each input of a layer was measured by; None where its inputs show themselves."""
         factors = self.factors(name)
-        return None if factors is None else len(factors.A)
+        return None if factors is None or factors.a_began_at_zero else len(factors.A)
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,9 @@ class AdapterDelta(Released):
         return self.layers.get(name)
 
     def matrix(self, name: str) -> Tensor:
-        """B of a layer as it is stored, [n_out, r]."""
-        return self.layers[name].B
+        """What holds a layer's update, as it is stored: B [n_out, r], or A^T [n_in, r] where A began at zero."""
+        factors = self.layers[name]
+        return factors.A.T if factors.a_began_at_zero else factors.B
 
     def rounding(self, name: str) -> float:
         """Spectral norm of `matrix` that is noise beyond its stored precision."""
@@ -60,8 +61,12 @@ class AdapterDelta(Released):
     def layer_update(self, name: str) -> LayerUpdate | None:
         """None where the layer was not trained."""
         factors = self.layers[name]
-        if not bool(factors.B.any()):
+        if not bool(self.matrix(name).any()):
             return None
+        if factors.a_began_at_zero:
+            A = factors.A.detach().cpu().double()
+            return LayerUpdate(A / factors.scaling, torch.eye(A.shape[1], dtype=A.dtype), False,
+                               torch.finfo(factors.A.dtype).eps, 0.0, 0.0, factors.B.detach().cpu().double().T)
         return LayerUpdate(factors.B.detach().cpu().double() / factors.scaling, factors.A.detach().cpu().double(),
                            False, torch.finfo(factors.B.dtype).eps, factors.noise / abs(factors.scaling),
                            factors.scaling)
@@ -97,7 +102,7 @@ class WeightDelta(Released):
     def layer_update(self, name: str) -> LayerUpdate | None:
         matrix = self.matrix(name).detach().cpu().double()
         return LayerUpdate(matrix, torch.eye(matrix.shape[1], dtype=torch.float64), name in self.biases, 0.0,
-                           self.rounding(name), 0.0, self.merged)
+                           self.rounding(name), 0.0, blurred=self.merged)
 
     def composed(self) -> "TrainedWeights":
         """theta_T, as an attack on trained weights alone takes it."""

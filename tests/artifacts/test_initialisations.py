@@ -1,11 +1,20 @@
+import time
+
 import pytest
 import torch
 
 from core.artifacts.factors import Factors
 from core.artifacts.initialisations import numerical_rank
 from core.artifacts.lora_folder import Adapter, read_adapter
+from core.assessment.matching import match
+from core.config.monitor import Silent
 from core.io.errors import InputError
 from core.reconstruction.algebraic.attack import find_samples
+from core.reconstruction.algebraic.knobs import AlgebraicKnobs
+from core.reconstruction.auto import choose
+from core.reconstruction.ntk.knobs import NTKKnobs
+from core.reconstruction.registry import named
+from core.reconstruction.solvers.protocol import Status
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta
 from core.threat.spectrum import count_samples
@@ -73,11 +82,59 @@ def mirrored(model) -> None:
                 parameter.normal_(0, 0.1, generator=generator)
 
 
-@pytest.mark.parametrize("options", [{"prepare": mirrored}, {"init_lora_weights": "mica"}])
+A_AT_ZERO = [{"prepare": mirrored}, {"init_lora_weights": "mica"}]
+
+
+@pytest.mark.parametrize("options", A_AT_ZERO)
 def test_an_adapter_that_began_with_a_at_zero_is_recognised_and_its_samples_counted(victim, tmp_path, options):
     victim.save(tmp_path, **options)
-    with pytest.raises(InputError, match=r"began with A = 0 .* span of 2 private samples"):
-        read_adapter(tmp_path, victim.checkpoint)
+    adapter = read_adapter(tmp_path, victim.checkpoint)
+    assert all(factors.a_began_at_zero for factors in adapter.layers.values())
+    assert "blends of 2 private images" in " ".join(adapter.notes)
+    assert count_samples(observed(victim, adapter)).samples == 2
+
+
+def test_of_more_samples_than_the_rank_nothing_is_said_to_confine_them(problem, tmp_path):
+    several = peft_victim(problem, 4)
+    several.save(tmp_path, init_lora_weights="mica", r=2)
+    adapter = read_adapter(tmp_path, several.checkpoint)
+    assert "2 blends of the private images, of which there may be more" in " ".join(adapter.notes)
+    count = count_samples(observed(several, adapter))
+    assert (count.samples, count.capped) == (2, True)
+
+
+def test_the_one_image_of_an_adapter_that_began_with_a_at_zero_is_a_row_of_a(problem, tmp_path):
+    one = peft_victim(problem, 1)
+    one.save(tmp_path, prepare=mirrored, steps=5)
+    adapter = read_adapter(tmp_path, one.checkpoint)
+    assert "the private image itself, up to its scale" in " ".join(adapter.notes)
+    h = one.network.centre(one.x).flatten()
+    for row in adapter.layers["layers.0"].A:
+        assert abs(float(row @ h / (row.norm() * h.norm()))) > 1 - 1e-5
+
+
+@pytest.mark.parametrize(("samples", "options"), [
+    (1, A_AT_ZERO[0]), (1, {**A_AT_ZERO[0], "target_modules": ["layers.0"]}), (1, A_AT_ZERO[1]), (2, A_AT_ZERO[0])])
+def test_its_images_are_found_in_the_span_of_a(problem, tmp_path, samples, options):
+    """One image up to its scale, which the features decide; of two every blend, which they take apart."""
+    victim = peft_victim(problem, samples)
+    victim.save(tmp_path, **options)
+    observation = observed(victim, read_adapter(tmp_path, victim.checkpoint))
+    choice = choose(observation)
+    assert choice.method.name == "ntk"
+    assert "began with A = 0" in choice.reason
+    result = choice.method.attack(observation, NTKKnobs(device="cpu", restarts=8, iterations=600), Silent(),
+                                  began=time.monotonic())
+    assert match(result.x, victim.x).values["ssim"] == pytest.approx([1.0] * samples, abs=0.05)
+    assert torch.equal(result.labels[match(result.x, victim.x).assignment], victim.labels)
+
+
+def test_the_algebraic_attack_refuses_it_in_a_sentence(victim, tmp_path):
+    victim.save(tmp_path, prepare=mirrored)
+    observation = observed(victim, read_adapter(tmp_path, victim.checkpoint))
+    result = named("algebraic").attack(observation, AlgebraicKnobs(device="cpu"), Silent(), began=time.monotonic())
+    assert result.status is Status.NOT_SEPARABLE
+    assert "blends of inputs and no activation patterns" in result.limits[0]
 
 
 @pytest.mark.parametrize("init", [False, "orthogonal", "pissa_niter_4"])

@@ -65,6 +65,8 @@ def first_alone(network: MLP, updates: dict[int, LayerUpdate]) -> bool:
 def separable(network: MLP, updates: dict[int, LayerUpdate]) -> str | None:
     """None where a separation applies, else why not, in one sentence."""
     last = len(network.layers) - 2
+    if any(update.left is not None for update in updates.values()):
+        return "The adapter began with A = 0, so that it shows blends of inputs and no activation patterns of neurons."
     if 0 not in updates:
         return "layers.0 has no update, so nothing linear in the pixels was released."
     if first_alone(network, updates):

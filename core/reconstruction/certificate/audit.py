@@ -12,9 +12,9 @@ from core.threat.observation import Observation
 
 def first_layer(observation: Observation) -> Certificate | None:
     """The first layer's, whose inputs are the private ones themselves; None where none follows from what was released
-    (no adapter, an adapter elsewhere only, or one whose B has no clear rank below its own)."""
+    (no adapter, an adapter elsewhere only, one that began with A = 0, or whose B has no clear rank below its own)."""
     factors = observation.factors("layers.0")
-    if factors is None or not bool(factors.B.any()):
+    if factors is None or factors.a_began_at_zero or not bool(factors.B.any()):
         return None
     return certificate(factors.B.detach().cpu(), factors.A.detach().cpu(),
                        precision=torch.finfo(factors.B.dtype).eps)

@@ -6,8 +6,9 @@ After T steps of gradient descent near theta_0, with g_i(t) = dL/df(x_i) and k_i
 
 Full fine-tuning releases each layer's part itself: [dW_l | db_l] = sum_i k_i e_{l,i} (h_{l,i}, 1)^T. An
 adapter releases it through its factors: with peft's initialisation (B = 0) and A nearly constant,
-B_l / scaling = sum_i k_i e_{l,i} (A_l h_{l,i})^T, exactly so at T = 1. The update scaling * B A is never
-multiplied out. Terms are relative residuals by layer (see `low_rank_target` beside it); the value is their mean.
+B_l / scaling = sum_i k_i e_{l,i} (A_l h_{l,i})^T, exactly so at T = 1; with A = 0 and B drawn the other way round,
+A_l / scaling = sum_i k_i (B_l^T e_{l,i}) h_{l,i}^T. The update scaling * B A is never multiplied out.
+Terms are relative residuals by layer (see `low_rank_target` beside it); the value is their mean.
 
 Features at both ends (``features="both"``). Further from theta_0 features turn while training, and Loo et al.
 2024 explain the update by features at theta_0 and at theta_T together, each with coefficients of its own. Here
@@ -34,19 +35,20 @@ EXACT = float("inf")
 
 
 @dataclass(frozen=True)
-class _Right:
-    """From a layer's input h [..., n_in] to the right factor of its part of the update, and back."""
+class _Side:
+    """From a layer's input h [..., n_in], or its signal e [..., n_out], to the factor of its part of the update, and
+    back."""
 
-    A: Tensor | None   # [r, n_in] of an adapter; None is the identity
-    bias: bool         # append the constant 1, whose coefficient is the bias
+    through: Tensor | None   # [r, n_in] or [r, n_out] of an adapter; None is the identity
+    bias: bool = False       # append the constant 1, whose coefficient is the bias
 
     def factor(self, h: Tensor) -> Tensor:
-        z = h if self.A is None else h @ self.A.T
+        z = h if self.through is None else h @ self.through.T
         return torch.cat([z, torch.ones_like(z[..., :1])], dim=-1) if self.bias else z
 
     def pull_back(self, grad_z: Tensor) -> Tensor:
         grad_z = grad_z[..., :-1] if self.bias else grad_z
-        return grad_z if self.A is None else grad_z @ self.A
+        return grad_z if self.through is None else grad_z @ self.through
 
 
 class NTKStationarity(OfSurrogate):
@@ -64,17 +66,22 @@ class NTKStationarity(OfSurrogate):
         self.surrogates = [Surrogate(copy.deepcopy(network).to(dtype=compute.dtype).to(device=compute.device))
                            for network in networks]
         self.surrogate = self.surrogates[0]
-        self.rights: dict[int, _Right] = {}
+        self.lefts: dict[int, _Side] = {}
+        self.rights: dict[int, _Side] = {}
         self.targets: dict[int, LowRankTarget] = {}
         self._first_factor: Tensor | None = None
+        self._confines = False
         for name in observation.layers:
             level, update, stored = int(name.split(".")[1]), observation.layer_update(name), observation.matrix(name)
             if update is None:
                 continue  # a layer that was not trained says nothing
             noise = max(noise_floor(stored), observation.rounding(name) / float(spectrum(stored)[0]))
-            self.rights[level] = _Right(compute.place(update.A) if update.cut else None, bias=update.with_bias)
-            if level == 0 and update.cut:
-                self._first_factor = update.A
+            self.lefts[level] = _Side(None if update.left is None else compute.place(update.left))
+            self.rights[level] = _Side(compute.place(update.A) if update.cut else None, bias=update.with_bias)
+            if level == 0:
+                self._first_factor = update.A if update.cut else None
+                # Blends of more samples than the rank hold a part of their span only.
+                self._confines = update.left is None or samples <= len(update.left)
             self.targets[level] = LowRankTarget(update.B, most=samples, noise=noise, whitening=whitening,
                                                 compute=compute)
         if not self.targets:
@@ -95,7 +102,7 @@ class NTKStationarity(OfSurrogate):
             grad_k += share / ends * sum(part.grad_k.chunk(ends, dim=-1))
             for end, (grad_e, grad_z) in enumerate(zip(part.grad_e.chunk(ends, dim=-2),
                                                        part.grad_z.chunk(ends, dim=-2), strict=True)):
-                grad_signals[end][level] = share * grad_e
+                grad_signals[end][level] = share * self.lefts[level].pull_back(grad_e)
                 grad_inputs[end][level] = share * self.rights[level].pull_back(grad_z)
         grad_x = torch.stack([surrogate.pull_back(at, inputs, signals) for surrogate, at, inputs, signals in
                               zip(self.surrogates, features, grad_inputs, grad_signals, strict=True)]).sum(0)
@@ -125,10 +132,11 @@ class NTKStationarity(OfSurrogate):
         """Orthonormal bases of the centred inputs that the first layer's update allows, float64 on the CPU.
 
         A h_i lies in the row span V of B_0. The first basis [D, K] spans A^+ V; the second [D, D - r] spans
-        what A does not see, and is empty at full rank and for full fine-tuning, where V itself is the span.
-        None where the first layer was not trained.
+        what A does not see, and is empty at full rank and for full fine-tuning, where V itself is the span: there V
+        is that of the update's rows, as it is of A's rows where A began at zero.
+        None where the first layer was not trained, or its rank is below the samples whose blends it holds.
         """
-        if 0 not in self.targets:
+        if not self._confines:
             return None
         V, A = self.targets[0].row_span, self._first_factor
         if A is None:
@@ -144,7 +152,8 @@ class NTKStationarity(OfSurrogate):
 
     def _factors(self, level: int, features: list[SurrogateFeatures], k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Coefficients [R, N], left factors [R, N, n_out], right factors [R, N, r]; 2N of each at both ends."""
-        k, e, z = ([k / len(features)] * len(features), [end.signals[level] for end in features],
+        k, e, z = ([k / len(features)] * len(features),
+                   [self.lefts[level].factor(end.signals[level]) for end in features],
                    [self.rights[level].factor(end.inputs[level]) for end in features])
         return (k[0], e[0], z[0]) if len(features) == 1 else (torch.cat(k, -1), torch.cat(e, -2), torch.cat(z, -2))
 

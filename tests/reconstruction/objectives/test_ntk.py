@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from benchmarks.reference import ntk_value
+from core.artifacts.factors import Factors
 from core.host.compute import Compute
 from core.io.errors import InputError
+from core.models.mlp import tangent_features
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.objectives.ntk import EXACT, NTKStationarity
 from core.threat.observation import AdapterDelta
@@ -36,6 +38,41 @@ def test_value_and_gradients_are_those_of_double_backward(victim, random_candida
     assert torch.allclose(got.value, expected, rtol=1e-10)
     assert torch.allclose(got.grad_x, grad_x, rtol=1e-8, atol=1e-10 * grad_x.abs().max())
     assert torch.allclose(got.grad_log_lam, grad_lam * plain.lam, rtol=1e-8, atol=1e-12)
+
+
+def a_at_zero(victim) -> AdapterDelta:
+    """The step of the same samples on an adapter of rank 8 that began with A = 0 and a drawn B."""
+    features = tangent_features(victim.network, victim.x)
+    generator, layers = torch.Generator().manual_seed(6), {}
+    for level in (0, 1):
+        h, e = features.inputs[level], features.signals[level]
+        B = torch.randn(e.shape[1], 8, generator=generator, dtype=e.dtype)
+        layers[f"layers.{level}"] = Factors(2 * (victim.coefficients[:, None] * (e @ B)).T @ h, B, 2.0,
+                                            a_began_at_zero=True)
+    return replace(observe(victim, "informed"), layers=layers)
+
+
+def test_an_adapter_that_began_with_a_at_zero(victim, random_candidate):
+    observation = a_at_zero(victim)
+    measured = NTKStationarity(observation, samples=3, whitening=1.0, compute=FLOAT64)
+    assert measured.residuals(truth(victim))["residual"].abs().item() < 1e-12
+    assert measured.residuals(random_candidate)["residual"].min().item() > 0.1
+    random_candidate.x.requires_grad_()
+    expected = ntk_value(observation, random_candidate, samples=3, whitening=1.0, relu_alpha=20.0)
+    grad_x = torch.autograd.grad(expected.sum(), random_candidate.x)[0]
+    got = measured.evaluate(replace(random_candidate, x=random_candidate.x.detach()), relu_alpha=20.0)
+    assert torch.allclose(got.value, expected, rtol=1e-10)
+    assert torch.allclose(got.grad_x, grad_x, rtol=1e-8, atol=1e-10 * grad_x.abs().max())
+
+
+def test_its_inputs_are_confined_to_their_span_while_the_rank_holds_it(victim):
+    observation = a_at_zero(victim)
+    seen, unseen = NTKStationarity(observation, samples=3, whitening=1.0, compute=FLOAT64).allowed_inputs()
+    h = victim.network.centre(victim.x).flatten(1)
+    assert seen.shape == (784, 3)
+    assert unseen.shape == (784, 0)
+    assert (h - h @ seen @ seen.T).norm() < 1e-9 * h.norm()
+    assert NTKStationarity(observation, samples=9, whitening=1.0, compute=FLOAT64).allowed_inputs() is None
 
 
 @pytest.mark.parametrize("adapted", [("layers.0",), ("layers.1",)])
