@@ -6,7 +6,7 @@ is formed; where it has many (a convolution), the gradients themselves are few n
 
 from torch import Tensor, nn
 
-from core.models.layer_types import factored_gradients
+from core.models.layer_types import Places, factored_gradients
 
 
 def gradient_products(network: nn.Module, x: Tensor, directions: Tensor | None = None,
@@ -24,7 +24,7 @@ def gradient_products(network: nn.Module, x: Tensor, directions: Tensor | None =
         if inputs.shape[1] == 1:
             gram = (signals[:, 0] @ signals[:, 0].T) * (inputs[:, 0] @ inputs[:, 0].T + bias)
         else:
-            gradients = (signals.transpose(1, 2) @ inputs).flatten(1)
+            gradients = Places(inputs, signals).gradients().flatten(1)
             gram = gradients @ gradients.T
             if bias:
                 summed = signals.sum(1)

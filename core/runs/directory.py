@@ -17,12 +17,9 @@
     .lock               held by the one process that may change the files above
 """
 
-import errno
 import json
 import secrets
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -40,6 +37,7 @@ from core.config.knob_change import Change
 from core.io.errors import InputError
 from core.io.files import write_json
 from core.runs.kinds import parse_config
+from core.runs.replaced_files import Newest, read_text, stamp
 from core.runs.reports.read import MODELS, Kind, Row, as_rows, read_report
 from core.runs.reports.stored import Report
 from core.runs.status import Status, parse_status, process_alive
@@ -48,7 +46,6 @@ LOCK_SECONDS = 2.0    # others hold a run's lock for moments only, unless they e
 MOST_KEPT = 20_000         # parsed files in memory, a few kB each
 MOST_REPORTS = 500         # parsed reports in memory, three times as large as their files
 MOST_KEPT_BYTES = 1 << 16  # a longer report is parsed each time
-_READ_TRIES = 5
 Parsed = TypeVar("Parsed")
 MetricsRow = dict[str, Any]  # one line of metrics.jsonl; which columns it has depends on the kind of run
 
@@ -129,7 +126,7 @@ class Run:
         """Knobs that people changed while the run went on, in order of step."""
         path = self.file("changes.json")
         try:
-            return [Change(**row) for row in json.loads(self._read(path))]
+            return [Change(**row) for row in json.loads(read_text(path))]
         except FileNotFoundError:
             return []
         except (ValueError, TypeError) as error:
@@ -154,7 +151,7 @@ class Run:
             stat = path.stat()
             if stat.st_size > MOST_KEPT_BYTES:
                 return cast(Kind, _parse_report(self))
-            return cast(Kind, _reports.get(self, _parse_report, (stat.st_mtime_ns, stat.st_ino, stat.st_size)))
+            return cast(Kind, _reports.get((self.path, _parse_report), stamp(stat), lambda: _parse_report(self)))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (UnicodeDecodeError, OSError) as error:
@@ -202,11 +199,11 @@ class Run:
             stat = self.file(name).stat()
         except OSError:
             return parse(self)  # says what is wrong
-        return _parsed.get(self, parse, (stat.st_mtime_ns, stat.st_ino, stat.st_size))
+        return _parsed.get((self.path, parse), stamp(stat), lambda: parse(self))
 
     def _json(self, name: str, *, required: bool) -> dict[str, Any] | None:
         try:
-            value = json.loads(self._read(self.file(name)))
+            value = json.loads(read_text(self.file(name)))
         except (FileNotFoundError, NotADirectoryError):
             if not required:
                 return None
@@ -219,46 +216,9 @@ class Run:
             raise InputError(f"run: {self.file(name)} holds no JSON object; restore the file or delete the run.")
         return value
 
-    @staticmethod
-    def _read(path: Path) -> str:
-        """The text; on NFS a file that is replaced while it is read gives ESTALE, and the next try the new one."""
-        for _ in range(_READ_TRIES - 1):
-            try:
-                return path.read_text()
-            except OSError as error:
-                if error.errno != errno.ESTALE:
-                    raise
-                time.sleep(0.02)
-        return path.read_text()
 
-
-class _Newest:
-    """What files held when they were last parsed, one version of each: a run that goes on writes another status each
-    second, and whoever watches it all day must not keep them."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.held: OrderedDict[Any, Any] = OrderedDict()
-        self.mutex = threading.Lock()
-
-    def get(self, run: Run, parse: Callable[[Run], Parsed], stamp: tuple[int, ...]) -> Parsed:
-        key = (run.path, parse)
-        with self.mutex:
-            known, value = self.held.get(key, (None, None))
-            if known == stamp:
-                self.held.move_to_end(key)
-                return value
-        value = parse(run)
-        with self.mutex:
-            self.held[key] = stamp, value
-            self.held.move_to_end(key)
-            while len(self.held) > self.most:
-                self.held.popitem(last=False)
-        return value
-
-
-_parsed = _Newest(MOST_KEPT)
-_reports = _Newest(MOST_REPORTS)
+_parsed = Newest(MOST_KEPT)
+_reports = Newest(MOST_REPORTS)
 
 
 def _parse_config(run: Run) -> RunConfig:
@@ -267,7 +227,7 @@ def _parse_config(run: Run) -> RunConfig:
 
 def _parse_report(run: Run) -> Report:
     path = run.file("report.json")
-    return read_report(MODELS[run.config().kind], run._read(path), path)
+    return read_report(MODELS[run.config().kind], read_text(path), path)
 
 
 def _read_status(run: Run) -> Status:

@@ -9,7 +9,6 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -29,11 +28,11 @@ from core.runs.recorder import Recorder
 from core.runs.reports.attack import AttackReport
 from core.runs.reports.studies import ExperimentReport, ExperimentRow
 from core.runs.reports.training import FinetuneReport, PretrainReport
-from core.runs.store import RunStore
 from core.studies.experiments.grid import count_runs, expand, grid_values, label, preset_of, victim_label
 from core.studies.experiments.point import Point
 from core.studies.experiments.presets import OWN
 from core.studies.experiments.table import point_row, to_csv
+from core.tasks.child import child_run
 from core.tasks.inputs import base_file, fully_connected, resolve_base
 
 WATCH_SECONDS = 0.3
@@ -96,8 +95,8 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
     kept: dict[str, Any] = {}
     try:
         if point.pretrain:
-            own = _child(run, f"pretrain-{_stem(run)}-{point.pretraining:03d}", {
-                **point.pretrain, "name": f"{point.pretrain['name']}, seed {point.pretrain['seed']}"})
+            own = child_run(run, f"pretrain-{_stem(run)}-{point.pretraining:03d}", parse_config({
+                **point.pretrain, "name": f"{point.pretrain['name']}, seed {point.pretrain['seed']}"}))
             kept |= {"pretrain": own.id}
             if not _bring_to_end(own, recorder):
                 return None
@@ -106,15 +105,15 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
             base = own.id
         if not point.finetune:
             return _attack_base(run, recorder, point, number, base, kept)
-        victim = _child(run, f"finetune-{_stem(run)}-{point.finetuning:03d}",
-                        {**point.finetune, "base": base, "name": victim_label(point.varied)})
+        victim = child_run(run, f"finetune-{_stem(run)}-{point.finetuning:03d}", parse_config(
+            {**point.finetune, "base": base, "name": victim_label(point.varied)}))
         kept |= {"finetune": victim.id}
         if not _bring_to_end(victim, recorder):
             return None
         kept |= {"victim": victim.report(FinetuneReport), "finetune_seconds": victim.status().seconds}
         _check(victim, "fine-tuning")
-        found = _child(run, f"attack-{_stem(run)}-{number:03d}",
-                       {**point.attack, "finetune": victim.id, "name": label(point.varied)})
+        found = child_run(run, f"attack-{_stem(run)}-{number:03d}", parse_config(
+            {**point.attack, "finetune": victim.id, "name": label(point.varied)}))
         kept |= {"attack": found.id}
         if not _bring_to_end(found, recorder):
             return None
@@ -130,8 +129,8 @@ def _execute_point(run: Run, recorder: Recorder, point: Point, number: int, base
 def _attack_base(run: Run, recorder: Recorder, point: Point, number: int, base: str,
                  kept: dict[str, Any]) -> ExperimentRow | None:
     """The row of an attack on a base alone. What is known of it goes into `kept`, also where it fails."""
-    found = _child(run, f"attack-{_stem(run)}-{number:03d}",
-                   {**point.attack, "checkpoint": str(base_file(run, base)), "name": label(point.varied)})
+    found = child_run(run, f"attack-{_stem(run)}-{number:03d}", parse_config(
+        {**point.attack, "checkpoint": str(base_file(run, base)), "name": label(point.varied)}))
     kept |= {"attack": found.id}
     if not _bring_to_end(found, recorder):
         return None
@@ -142,20 +141,6 @@ def _attack_base(run: Run, recorder: Recorder, point: Point, number: int, base: 
 
 def _stem(run: Run) -> str:
     return run.id.removeprefix("experiment-")
-
-
-def _child(run: Run, run_id: str, values: dict[str, Any]) -> Run:
-    """The run of that id, made where it is missing. Raises `InputError` where the config is not valid."""
-    config = parse_config(values)
-    child = Run(run.path.parent / run_id)
-    if not child.path.exists():
-        RunStore(run.path.parent).create(config, run_id=run_id)
-    elif child.config() != config:
-        raise InputError(f"run: {run_id} exists already and is another run; rename or delete it.")
-    status = child.stored_status()
-    if status.state == "pending" and "experiment" not in status.summary:  # by this, lists know whose child it is
-        child.write_status(replace(status, summary={"experiment": run.id}))
-    return child
 
 
 def _bring_to_end(child: Run, recorder: Recorder) -> bool:

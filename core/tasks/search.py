@@ -5,7 +5,6 @@ cost nothing but the seconds since the trial's last checkpoint. They are compute
 be pruned at the very step at which it falls behind, and a repeat prunes at the same one.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from optuna.trial import Trial
@@ -19,12 +18,12 @@ from core.runs.recorder import Recorder, describe_failure
 from core.runs.reports.attack import AttackReport
 from core.runs.reports.score import ImageScore
 from core.runs.reports.studies import Trial as TrialRow
-from core.runs.store import RunStore
 from core.studies.search.report import report
 from core.studies.search.space import axes, start_values, trial_values
 from core.studies.search.study import Study, report_every
 from core.studies.search.trials import summary
 from core.tasks import attack
+from core.tasks.child import child_run
 
 JUDGES = {"residual": "the attack's own residual", "ssim": "the truth (an oracle)"}
 
@@ -99,7 +98,7 @@ def execute(run: Run, config: SearchConfig, recorder: Recorder) -> None:
 def _trial(run: Run, config: SearchConfig, recorder: Recorder, study: Study, trial: Trial,
            number: int) -> TrialRow | None:
     """The row of a trial; None where somebody asked to stop before it was finished."""
-    child, judge, reason = _child(run, config, trial.params, number), Judge(study, trial, config), ""
+    child, judge, reason = _trial_run(run, config, trial.params, number), Judge(study, trial, config), ""
     recorder.summary(current=child.id)
     if recorder.should_stop():
         return None
@@ -129,20 +128,11 @@ def _trial(run: Run, config: SearchConfig, recorder: Recorder, study: Study, tri
     return _row(config, child, trial.params, number, judge, reason)
 
 
-def _child(run: Run, config: SearchConfig, params: dict[str, float], number: int) -> Run:
+def _trial_run(run: Run, config: SearchConfig, params: dict[str, float], number: int) -> Run:
     """The run of that trial, made where it is missing."""
     run_id = f"attack-{run.id.removeprefix('search-')}-{number:03d}"
     name = f"Trial {number}" + (" of an oracle search" if config.objective == "ssim" else "")  # copies say so too
-    wanted = parse_config({**trial_values(config, params), "name": name})
-    child = Run(run.path.parent / run_id)
-    if not child.path.exists():
-        RunStore(run.path.parent).create(wanted, run_id=run_id)
-    elif child.config() != wanted:
-        raise InputError(f"run: {run_id} exists already and is another run; rename or delete it.")
-    status = child.stored_status()
-    if status.state == "pending" and "search" not in status.summary:  # by this, lists know whose child it is
-        child.write_status(replace(status, summary={"search": run.id}))
-    return child
+    return child_run(run, run_id, parse_config({**trial_values(config, params), "name": name}))
 
 
 def _row(config: SearchConfig, child: Run, params: dict[str, float], number: int, judge: Judge,

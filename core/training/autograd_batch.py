@@ -36,5 +36,5 @@ class AutogradBatch:
 
     def gradient(self, parameters: list[Tensor], at: GraphPass, push: Tensor) -> list[Tensor]:
         """-sum_i push_i . grad f_i for `push` [N] or [N, C], at the parameters of `at`, in their order."""
-        slope = -usable(push, self.x.dtype).to(self.x.dtype).to(self.x.device)
-        return list(torch.autograd.grad(at.logits, at.leaves, slope, retain_graph=True))
+        logit_gradient = -usable(push, self.x.dtype).to(self.x.dtype).to(self.x.device)  # d loss / d logits
+        return list(torch.autograd.grad(at.logits, at.leaves, logit_gradient, retain_graph=True))

@@ -136,7 +136,7 @@ class MaxMargin(Trainer):
     def separate(self) -> None:
         """One epoch of Adam on log L."""
         self.save_by_the_clock()
-        self.parameters = self.separation.step(self.parameters, self.slope(), self.epoch)
+        self.parameters = self.separation.step(self.parameters, self.objective_gradient(), self.epoch)
         self.position, self.gradient = self.batch.evaluate(self.parameters), None
         self.epoch += 1
         if not math.isfinite(self.position.log_loss):

@@ -87,7 +87,7 @@ class Trainer:
         """One epoch: one pass over the data at a trial point."""
         self.save_by_the_clock()
         if self.gradient is None:
-            self.gradient = self.slope()
+            self.gradient = self.objective_gradient()
         trial = [torch.add(old, change, alpha=-self.step_size)
                  for old, change in zip(self.parameters, self.gradient, strict=True)]
         there = self.batch.evaluate(trial)
@@ -114,7 +114,7 @@ class Trainer:
             return log_loss
         return float(np.logaddexp(log_loss, math.log(self.weight_decay / 2) + 2 * math.log(norm(parameters))))
 
-    def slope(self) -> list[Tensor]:
+    def objective_gradient(self) -> list[Tensor]:
         """The gradient of what falls: of the objective, or for log-gd of its logarithm."""
         scores = self.position.scores
         pull = (torch.sigmoid(-scores.margins) / len(scores.margins) if self.optimizer == "gd" else
@@ -125,8 +125,8 @@ class Trainer:
         if log:
             value = self.log_objective(self.parameters, self.log_loss)
             pull, share = pull * math.exp(self.log_loss - value), share * math.exp(-value)
-        slope = self.batch.gradient(self.parameters, self.position, scores.push(pull))
-        return [torch.add(change, weight, alpha=share) for change, weight in zip(slope, self.parameters, strict=True)]
+        of_loss = self.batch.gradient(self.parameters, self.position, scores.push(pull))
+        return [torch.add(change, weight, alpha=share) for change, weight in zip(of_loss, self.parameters, strict=True)]
 
     def final_weights(self) -> list[Tensor]:
         """The weights that the network gets."""
