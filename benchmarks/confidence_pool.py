@@ -32,7 +32,7 @@ from core.models.mlp import MLP, init_small_first_layer
 from core.reconstruction import auto
 from core.reconstruction.result import AttackResult
 from core.runs.kinds import AttackConfig
-from core.tasks.inputs import observe_files
+from core.threat.observe_files import observe_files
 from core.training.pretrain import pretrain
 
 OUT = Path(__file__).parent / "output" / "confidence.jsonl"

@@ -39,8 +39,16 @@ class Measurement:
         }
 
 
+@dataclass(frozen=True)
+class Moved:
+    """The samples at a later theta."""
+
+    features: TangentFeatures
+    change: Tensor   # ||theta - theta_0||, a scalar
+
+
 class Probe:
-    """Remembers the samples and their features at theta_0; `measure` compares an update with it."""
+    """Remembers the samples and their features at theta_0; `measure` compares a later theta with it."""
 
     def __init__(self, network: MLP, x: Tensor, labels: Tensor) -> None:
         """`x` [N, C, H, W] in [0, 1] and `labels` [N] in {0, 1}, on the network's device."""
@@ -51,32 +59,31 @@ class Probe:
         self._coefficients = loss_coefficients(self._before.logits, labels)
         self._norm = torch.cat([p.detach().flatten() for p in network.parameters()]).norm()
 
-    def measure(self, update: dict[str, Factors] | MLP) -> Measurement:
-        """Diagnostics at theta_0 + scaling * B A, layer by layer (layers not in `update` are unchanged), or at the
-        weights and biases of a whole network on the same device."""
-        after, change = self._after(update)
-        return self._compare(after, float(change / self._norm))
-
-    def flipped(self, update: dict[str, Factors] | MLP) -> dict[str, Tensor]:
-        """Which (sample, neuron) gates the update changed, by hidden layer: [N, n] bool on the CPU."""
-        return {name: pairs.cpu() for name, pairs in flipped(self._before, self._after(update)[0]).items()}
-
-    def _after(self, update: dict[str, Factors] | MLP) -> tuple[TangentFeatures, Tensor]:
-        """The samples' features with the update, and the update's norm."""
+    def with_factors(self, layers: dict[str, Factors]) -> Moved:
+        """theta_0 + scaling * B A, layer by layer; layers not in `layers` are unchanged."""
         with torch.no_grad():
-            if isinstance(update, MLP):
-                after = tangent_features(update, self._x)
-                pairs = zip(update.parameters(), self._network.parameters(), strict=True)
-                changes = [torch.linalg.vector_norm(new - old) for new, old in pairs]
-            else:
-                weights, changes = [layer.weight for layer in self._network.layers], [torch.zeros_like(self._norm)]
-                for index, name in enumerate(layer_names(self._network)):
-                    if name in update:
-                        delta = update[name].scaling * (update[name].B @ update[name].A)
-                        weights[index] = weights[index] + delta
-                        changes.append(torch.linalg.vector_norm(delta))
-                after = tangent_features(self._network, self._x, weights)
-            return after, torch.stack(changes).norm()
+            weights, changes = [layer.weight for layer in self._network.layers], [torch.zeros_like(self._norm)]
+            for index, name in enumerate(layer_names(self._network)):
+                if name in layers:
+                    delta = layers[name].scaling * (layers[name].B @ layers[name].A)
+                    weights[index] = weights[index] + delta
+                    changes.append(torch.linalg.vector_norm(delta))
+            return Moved(tangent_features(self._network, self._x, weights), torch.stack(changes).norm())
+
+    def with_weights(self, network: MLP) -> Moved:
+        """The weights and biases of a whole network on the same device."""
+        with torch.no_grad():
+            pairs = zip(network.parameters(), self._network.parameters(), strict=True)
+            change = torch.stack([torch.linalg.vector_norm(new - old) for new, old in pairs]).norm()
+            return Moved(tangent_features(network, self._x), change)
+
+    def measure(self, moved: Moved) -> Measurement:
+        """Diagnostics at a later theta."""
+        return self._compare(moved.features, float(moved.change / self._norm))
+
+    def flipped(self, moved: Moved) -> dict[str, Tensor]:
+        """Which (sample, neuron) gates have changed, by hidden layer: [N, n] bool on the CPU."""
+        return {name: pairs.cpu() for name, pairs in flipped(self._before, moved.features).items()}
 
     def _compare(self, after: TangentFeatures, weight_change: float) -> Measurement:
         coefficients = loss_coefficients(after.logits, self._labels)

@@ -19,11 +19,12 @@ from core.runs.recorder import Recorder
 from core.runs.reports.attack import AttackReport
 from core.runs.reports.score import ImageScore, PointScore
 from core.tasks.input_choice import InputChoice, choose_inputs, doubt_inputs
-from core.tasks.inputs import load_victim, observe_files, resolve_base, victim_run
+from core.tasks.inputs import load_victim, resolve_base, victim_run
 from core.tasks.nearest_images import base_images, write_nearest
 from core.tasks.scoring import score, score_training
 from core.threat.observation import Observation
 from core.threat.observe import observe
+from core.threat.observe_files import observe_files
 
 
 def execute(run: Run, config: AttackConfig, recorder: Recorder) -> None:

@@ -33,7 +33,8 @@ from core.studies.experiments.point import Point
 from core.studies.experiments.presets import OWN
 from core.studies.experiments.table import point_row, to_csv
 from core.tasks.child import child_run
-from core.tasks.inputs import base_file, fully_connected, resolve_base
+from core.tasks.inputs import base_file, resolve_base
+from core.threat.observe_files import fully_connected
 
 WATCH_SECONDS = 0.3
 STATIONARY_LOSS = 0.01     # above it, a network is far from what the KKT identity describes

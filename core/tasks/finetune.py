@@ -19,9 +19,10 @@ from core.runs.directory import Run
 from core.runs.recorder import Recorder
 from core.runs.reports.stored import LayerSpectrum
 from core.runs.reports.training import FinetuneReport, KinkDistance
-from core.tasks.inputs import fully_connected, resolve_base
+from core.tasks.inputs import resolve_base
 from core.threat.model import ThreatModel
 from core.threat.observation import AdapterDelta
+from core.threat.observe_files import fully_connected
 from core.threat.update import weight_delta
 from core.training.finetune import Finetuning, finetune
 

@@ -12,21 +12,20 @@ Full: the same loss over the weights and biases of the named layers; one step of
 import copy
 import math
 import time
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from core.artifacts.factors import Factors
 from core.config.finetune import FinetuneConfig
 from core.config.monitor import Monitor, Silent
 from core.diagnostics.coefficients import loss_coefficients
 from core.diagnostics.probe import Measurement, Probe
 from core.host.compute import choose
 from core.io.errors import InputError
-from core.models.mlp import MLP, layer_names
+from core.models.mlp import MLP
+from core.training.adaptation import Adaptation, adapt, trainable
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -64,18 +63,18 @@ def finetune(network: MLP, x: Tensor, labels: Tensor, config: FinetuneConfig, *,
     base = copy.deepcopy(network).to(compute.dtype).to(compute.device).requires_grad_(False)
     x, labels = compute.place(x), labels.to(compute.device)
     probe = Probe(base, x, labels)
-    make_trainable = attach_adapter if config.adaptation == "lora" else unfreeze
-    model = make_trainable(copy.deepcopy(base), config)
+    adaptation = adapt(copy.deepcopy(base), config)
+    model = adaptation.model
     optimizer = _optimizer(model, config)
     kappa, step, before_seconds = torch.zeros(len(x), dtype=torch.float64), 0, 0.0
     saved = monitor.load_checkpoint()
     if saved is not None:
         kappa, step, before_seconds = saved[0]["kappa"], saved[1]["step"], saved[1]["seconds"]
-        _restore(model, optimizer, saved[0])
+        _restore(adaptation, optimizer, saved[0])
 
     started = last_saved = last_shown = time.monotonic()
     recorded = recorded_steps(config.steps)
-    before = probe.measure({})
+    before = probe.measure(probe.with_factors({}))
     if saved is None:
         monitor.record(0, **before.row())
     target = labels.to(compute.dtype)
@@ -94,59 +93,24 @@ def finetune(network: MLP, x: Tensor, labels: Tensor, config: FinetuneConfig, *,
         kappa[batch] -= config.learning_rate * loss_coefficients(logits, labels[batch])
         step += 1
         if step in recorded:
-            monitor.record(step, **probe.measure(_update(model)).row())
+            moved = adaptation.moved(probe)
+            monitor.record(step, **probe.measure(moved).row())
             if time.monotonic() - last_shown > GATE_SECONDS:
-                monitor.gates(step, probe.flipped(_update(model)))
+                monitor.gates(step, probe.flipped(moved))
                 last_shown = time.monotonic()
         monitor.progress(step, config.steps)
         if time.monotonic() - last_saved > CHECKPOINT_SECONDS:
-            _save(monitor, model, optimizer, kappa, step, before_seconds + time.monotonic() - started)
+            _save(monitor, adaptation, optimizer, kappa, step, before_seconds + time.monotonic() - started)
             last_saved = time.monotonic()
     seconds = before_seconds + time.monotonic() - started
     if step < config.steps:
-        _save(monitor, model, optimizer, kappa, step, seconds)
-    after = probe.measure(_update(model))
+        _save(monitor, adaptation, optimizer, kappa, step, seconds)
+    moved = adaptation.moved(probe)
+    after = probe.measure(moved)
     if not math.isfinite(after.weight_change):
         raise InputError("learning_rate: the fine-tuning diverged (the weights are not finite); lower the learning "
                          "rate or alpha.")
-    return Finetuning(model, step == config.steps, step, kappa, before, after, probe.flipped(_update(model)),
-                      seconds)
-
-
-def attach_adapter(network: MLP, config: FinetuneConfig) -> "PeftModel":
-    """`network` (changed in place) with a fresh LoRA adapter, its A drawn from the run's seed."""
-    from peft import LoraConfig, get_peft_model  # takes seconds to import: only when a fine-tuning runs
-
-    _check_layers(network, config)
-    lora = LoraConfig(r=config.rank, lora_alpha=config.lora_alpha, target_modules=sorted(set(config.layers)),
-                      bias="none", lora_dropout=0.0)
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=UserWarning, module="peft")
-        torch.manual_seed(config.seed)  # peft draws A from the global generator, on the CPU
-        return get_peft_model(network, lora)
-
-
-def unfreeze(network: MLP, config: FinetuneConfig) -> MLP:
-    """`network` (changed in place) with the weights and biases of the named layers trainable."""
-    _check_layers(network, config)
-    for name in set(config.layers):
-        network.get_submodule(name).requires_grad_(True)
-    return network
-
-
-def _check_layers(network: MLP, config: FinetuneConfig) -> None:
-    names = layer_names(network)
-    missing = [name for name in config.layers if name not in names]
-    if missing:
-        raise InputError(f"layers: {missing[0]} is not a layer of this base; choose from {', '.join(names)}.")
-
-
-def adapter_factors(model: "PeftModel") -> dict[str, Factors]:
-    """The live factors of a peft model by layer name, detached; they share memory with the model."""
-    network = model.base_model.model
-    return {name: Factors(layer.lora_A["default"].weight.detach(), layer.lora_B["default"].weight.detach(),
-                          layer.scaling["default"])
-            for name, layer in zip(layer_names(network), network.layers, strict=True) if hasattr(layer, "lora_A")}
+    return Finetuning(model, step == config.steps, step, kappa, before, after, probe.flipped(moved), seconds)
 
 
 def batch_indices(step: int, *, samples: int, batch_size: int, seed: int) -> Tensor:
@@ -169,35 +133,21 @@ def recorded_steps(steps: int) -> frozenset[int]:
     return frozenset(round(index * steps / RECORDED_STEPS) for index in range(RECORDED_STEPS + 1))
 
 
-def _update(model: "PeftModel | MLP") -> dict[str, Factors] | MLP:
-    """As `Probe.measure` takes it."""
-    return model if isinstance(model, MLP) else adapter_factors(model)
-
-
-def _trained(model: "PeftModel | MLP") -> dict[str, Tensor]:
-    """What training changes, by the name it has in a checkpoint; shares memory with the model."""
-    if isinstance(model, MLP):
-        return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
-    return {f"{name}.{factor}": getattr(factors, factor) for name, factors in adapter_factors(model).items()
-            for factor in ("A", "B")}
-
-
-def _optimizer(model: "PeftModel | MLP", config: FinetuneConfig) -> torch.optim.Optimizer:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _optimizer(model: nn.Module, config: FinetuneConfig) -> torch.optim.Optimizer:
     kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[config.optimizer]
-    return kind(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return kind(trainable(model), lr=config.learning_rate, weight_decay=config.weight_decay)
 
 
-def _save(monitor: Monitor, model: "PeftModel | MLP", optimizer: torch.optim.Optimizer, kappa: Tensor, step: int,
+def _save(monitor: Monitor, adaptation: Adaptation, optimizer: torch.optim.Optimizer, kappa: Tensor, step: int,
           seconds: float) -> None:
-    tensors = {"kappa": kappa, **_trained(model)}
+    tensors = {"kappa": kappa, **adaptation.tensors()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items() if value is not None}
     monitor.save_checkpoint(tensors, {"step": step, "seconds": seconds})
 
 
-def _restore(model: "PeftModel | MLP", optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    for name, present in _trained(model).items():
+def _restore(adaptation: Adaptation, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    for name, present in adaptation.tensors().items():
         present.copy_(tensors[name])
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():

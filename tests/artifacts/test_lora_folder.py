@@ -17,7 +17,8 @@ from core.artifacts.lora_folder import load_adapter, save_adapter, stored_dtype
 from core.config.finetune import FinetuneConfig
 from core.io.errors import InputError
 from core.models.mlp import MLP
-from core.training.finetune import adapter_factors, finetune
+from core.training.adaptation import adapter_factors
+from core.training.finetune import finetune
 
 
 def small_base(seed: int = 0) -> Checkpoint:

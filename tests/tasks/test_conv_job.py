@@ -12,7 +12,7 @@ from core.plots.titles import title
 from core.runs.kinds import AttackConfig
 from core.runs.store import RunStore
 from core.tasks import attack, experiment, finetune, pretrain
-from core.tasks.inputs import load_tuned
+from core.threat.observe_files import load_tuned
 from tests.helpers.runs import execute
 
 

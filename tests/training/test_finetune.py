@@ -11,14 +11,8 @@ from core.config.monitor import Silent
 from core.diagnostics.coefficients import loss_coefficients
 from core.io.errors import InputError
 from core.models.mlp import MLP, tangent_features
-from core.training.finetune import (
-    RECORDED_STEPS,
-    adapter_factors,
-    attach_adapter,
-    batch_indices,
-    finetune,
-    recorded_steps,
-)
+from core.training.adaptation import adapter_factors, attach_adapter
+from core.training.finetune import RECORDED_STEPS, batch_indices, finetune, recorded_steps
 
 
 class Memory(Silent):
