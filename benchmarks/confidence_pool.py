@@ -37,6 +37,8 @@ from core.training.pretrain import pretrain
 
 OUT = Path(__file__).parent / "output" / "confidence.jsonl"
 ADAPTERS, SEARCHES, TRAINED = 90, 12, 24  # of a half: for auto, for ntk (twice: any, and high ranks), for kkt
+NARROW, DRIFTED = 14, 12  # of a half, for auto: narrow bases without a mean; many large steps
+RAW = 10  # of a half, for ntk and for kkt: bases whose inputs were never centred
 KEPT = 12  # images of a case: all of them count as one case
 MNIST = (0.1307, 0.3081)
 TWISTS = ("no mean", "mean of a half", "mean in 0..255", "normalised pixels", "inverted pictures", "merged file",
@@ -110,6 +112,25 @@ def cases() -> list[Case]:
                 samples=draw.choice([1, 2]), rank=draw.choice([128, 512, 784]), seed=200 + index,
                 steps=draw.choice([1, 1, 10]), learning_rate=draw.choice([3e-4, 1e-2]),
                 twist=draw.choice(["", "", "full fine-tuning", "no mean", "normalised pixels", "inverted pictures"])))
+        for index in range(NARROW):  # few signs, and no mean to compare with: seldom a contradiction
+            found.append(Case(
+                half=half, base=draw.choice(["small init", "small init", "default init", "two layers", "biases"]),
+                width=64, samples=draw.choice([1, 2]), rank=draw.choice([8, 64]), seed=400 + index,
+                learning_rate=draw.choice([3e-4, 1e-2]), twist=draw.choice(["no mean", "raw pixels"])))
+        for index in range(DRIFTED):
+            found.append(Case(
+                half=half, base=draw.choice(["small init", "small init", "default init"]),
+                width=1000 if index % 4 == 0 else 200, samples=draw.choice([1, 2, 2, 2, 3]),
+                rank=draw.choice([8, 8, 16, 64]), seed=500 + index, steps=10, learning_rate=1e-2, twist="drift",
+                visible=draw.random() < 0.7))
+        for index in range(RAW):
+            found.append(Case(
+                half=half, method="ntk", base=draw.choice(["small init", "default init"]), width=draw.choice([64, 200]),
+                samples=draw.choice([1, 2]), rank=draw.choice([128, 784]), seed=600 + index, twist="raw pixels"))
+            found.append(Case(
+                half=half, method="kkt", base=draw.choice(["max margin", "max margin", "default init"]), width=200,
+                samples=draw.choice([4, 10, 20]), epochs=draw.choice([300, 1500]), seed=700 + index,
+                twist="raw pixels"))
     return found
 
 
@@ -124,6 +145,8 @@ def pictures(case: Case) -> tuple[Tensor, Tensor]:
 def told(case: Case, x: Tensor) -> tuple[Tensor, Tensor]:
     """The mean [1, H, W] that the base subtracts, and the one that its checkpoint names."""
     mean = x.mean(0)
+    if case.twist == "raw pixels":
+        return torch.zeros_like(mean), torch.zeros_like(mean)
     if case.twist == "normalised pixels":
         return torch.full_like(mean, MNIST[0]), torch.zeros_like(mean)
     named = {"no mean": torch.zeros_like(mean), "mean of a half": torch.full_like(mean, 0.5),

@@ -52,6 +52,7 @@ FACTS = {
     "open": Fact("free pixels by linear measurement", 1.0, 100.0),
     "signs": Fact("free pixels by sign", 0.2, 10.0),
     "prior": Fact("1 less the correlation with the image under the prior alone", 0.3, 0.8, linear=True),
+    "unsaid": Fact("1 where no input mean is known, or only a flat one", 0.0, 1.0),
     "weak": Fact("largest coefficient by the sample's own", 1.0, 1e4),
     "mean": Fact("correlation with the input mean", 0.7, 1.0, linear=True),
     "unlike": Fact("1 less the correlation with the input mean", 0.6, 1.0, linear=True),

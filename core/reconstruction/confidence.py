@@ -59,7 +59,8 @@ def ceiling(facts: SampleFacts, status: Status) -> float:
 def image_facts(x: Tensor, mean: Tensor) -> list[dict[str, float]]:
     """What images [N, C, H, W] in [0, 1] say of themselves: likeness to the input mean [C, H, W], and roughness.
 
-    A private sample is like the mean of its kind, and is not the mean.
+    A private sample is like the mean of its kind, and is not the mean. Where the mean is flat nothing can be compared,
+    and inputs may have been centred by one that nobody told.
     """
     found = []
     told = mean.numel() > 0 and float(mean.max() - mean.min()) > 0  # of a flat mean there is nothing to be like
@@ -68,7 +69,7 @@ def image_facts(x: Tensor, mean: Tensor) -> list[dict[str, float]]:
         spread = float(flat.abs().mean())
         variation = float(image.diff(dim=-1).abs().sum() + image.diff(dim=-2).abs().sum()) / image.numel()
         alike = correlation(image, mean.detach().cpu().double())
-        found.append({**({"mean": alike, "unlike": 1 - alike} if told else {}),
+        found.append({**({"mean": alike, "unlike": 1 - alike} if told else {}), "unsaid": float(not told),
                       **({"rough": variation / max(spread, 1e-9)} if min(image.shape[-2:]) > 2 else {})})
     return found
 

@@ -51,6 +51,10 @@ def test_images_tell_noise_and_the_mean_from_pictures(problem):
     assert of_noise["rough"] > 2.0 > 1.5 > of_digit["rough"]
     assert of_mean["mean"] == pytest.approx(1.0)
     assert of_digit["mean"] < 0.9
+    assert of_digit["unsaid"] == 0.0
+    (unsaid,) = image_facts(digit[None], torch.full_like(mean, 0.5))  # a flat mean: nothing to compare with
+    assert unsaid["unsaid"] == 1.0
+    assert "unlike" not in unsaid
     assert "rough" not in image_facts(torch.rand(1, 1, 1, 2), torch.zeros(1, 1, 2))[0]  # a point has no neighbours
 
 

@@ -165,7 +165,7 @@ def _closed_form(observation: Update, update: LayerUpdate) -> AttackResult:
     outside = float((x - x.clamp(0, 1)).abs().max())
     label, size = torch.tensor([int(k > 0)]), torch.tensor([abs(k)])
     status = Status.CONTRADICTORY if outside > MISMATCH else Status.SOLVED
-    known = [facts | {"residual": 0.0, "outside": outside, "contradiction": float(outside > MISMATCH)}
+    known = [facts | {"residual": 0.0, "outside": outside, "contradiction": float(outside > MISMATCH), "unsaid": 0.0}
              for facts in image_facts(image, network.input_mean)]
     return AttackResult(
         reason="One sample with a first-layer bias gradient: its pixels are a quotient.",

@@ -32,6 +32,6 @@ def sample_facts(observation: Update, separation: Separation, estimates: dict[in
             "open": 0.0 if exact else estimate.free / max(1, estimate.equations),
             "signs": 0.0 if exact else estimate.free / max(1.0, float(certain[sample].sum())),
             "prior": 0.0 if exact else 1 - alike,
-            **({"rough": 0.0, "unlike": 0.0} if exact else {}),
+            **({"rough": 0.0, "unlike": 0.0, "unsaid": 0.0} if exact else {}),
             "weak": max(size) / max(abs(estimate.coefficient), 1e-300)}
     return shown
