@@ -25,6 +25,8 @@ NEAR = 0.5          # of its size: a factor that moved further is not one that b
 ROUNDING = 4.0      # of the stored precision, see `core.threat.spectrum`
 SEEDS = (*range(100), 123, 1234, 12345, 1337, *range(2020, 2027), 3407)
 RANKS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+DRAWN = (True, "gaussian")   # configs of adapters of which one factor was drawn and the other began at zero
+FLAT, UNEVEN = 1.25, 1.5     # steepness of what was drawn, at most, and of what was not, at least
 STEEP = 100.0       # the smallest singular value above the rounding, over the next: a cliff
 
 
@@ -74,8 +76,9 @@ def _began(W: Tensor, factors: Factors, initialisation: str) -> tuple[Tensor, Te
 def a_began_at_zero(layers: dict[str, Factors], *, initialisation: object) -> bool:
     """Whether A is the factor that began at zero: then its rank shows the samples, and B's nothing.
 
-    MiCA says so, and never trains its orthonormal B; raises `InputError` where B is another. Nobody else's config does,
-    and there the ranks of the first layer tell, as long as the samples are fewer than r.
+    MiCA says so, and never trains its orthonormal B; raises `InputError` where B is another. Nobody else's config does:
+    there the ranks of the first layer tell while the samples are fewer than r, and else that B is as flat as what is
+    drawn, and A is not.
     """
     first = layers.get("layers.0")
     if initialisation == "mica":
@@ -85,7 +88,20 @@ def a_began_at_zero(layers: dict[str, Factors], *, initialisation: object) -> bo
                 raise InputError(f"adapter: {name} says that it began with mica, whose B stays orthonormal, but its B "
                                  "is not: where the update is cannot be told; save the adapter again.")
         return True
-    return first is not None and numerical_rank(first.A) < len(first.A) == numerical_rank(first.B)
+    if first is None:
+        return False
+    few = numerical_rank(first.A) < len(first.A) == numerical_rank(first.B)
+    return few or (initialisation in DRAWN and steepness(first.B) < FLAT and steepness(first.A) > UNEVEN)
+
+
+def steepness(factor: Tensor) -> float:
+    """Largest over smallest singular value, in units of what independent entries give (Marchenko and Pastur's edges);
+    1 of rank 1, which tells nothing."""
+    values = torch.linalg.svdvals(factor.detach().double())
+    long, short = max(factor.shape) ** 0.5, min(factor.shape) ** 0.5
+    if short == 1:
+        return 1.0
+    return float(values[0] / values[-1].clamp(min=1e-300)) * (long - short) / (long + short)
 
 
 def blends_of(layers: dict[str, Factors]) -> str:

@@ -94,13 +94,23 @@ def test_an_adapter_that_began_with_a_at_zero_is_recognised_and_its_samples_coun
     assert count_samples(observed(victim, adapter)).samples == 2
 
 
-def test_of_more_samples_than_the_rank_nothing_is_said_to_confine_them(problem, tmp_path):
+@pytest.mark.parametrize("options", [A_AT_ZERO[1], A_AT_ZERO[0]])
+def test_of_more_samples_than_the_rank_nothing_is_said_to_confine_them(problem, tmp_path, options):
     several = peft_victim(problem, 4)
-    several.save(tmp_path, init_lora_weights="mica", r=2)
+    several.save(tmp_path, r=2, **options)
     adapter = read_adapter(tmp_path, several.checkpoint)
     assert "2 blends of the private images, of which there may be more" in " ".join(adapter.notes)
     count = count_samples(observed(several, adapter))
     assert (count.samples, count.capped) == (2, True)
+
+
+@pytest.mark.parametrize("options", [{}, {"init_lora_weights": "gaussian"}, {"init_lora_weights": "olora"},
+                                     {"init_lora_weights": "pissa"}, {"init_lora_weights": "eva"}, {"steps": 20}])
+def test_of_peft_s_own_beginnings_none_is_taken_for_it(problem, tmp_path, options):
+    """With as many samples as the rank and more, where the ranks do not tell."""
+    several = peft_victim(problem, 4)
+    several.save(tmp_path, r=2, **options)
+    assert not any(factors.a_began_at_zero for factors in read_adapter(tmp_path, several.checkpoint).layers.values())
 
 
 def test_the_one_image_of_an_adapter_that_began_with_a_at_zero_is_a_row_of_a(problem, tmp_path):

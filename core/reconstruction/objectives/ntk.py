@@ -80,8 +80,9 @@ class NTKStationarity(OfSurrogate):
             self.rights[level] = _Side(compute.place(update.A) if update.cut else None, bias=update.with_bias)
             if level == 0:
                 self._first_factor = update.A if update.cut else None
-                # Blends of more samples than the rank hold a part of their span only.
-                self._confines = update.left is None or samples <= len(update.left)
+                # Blends of more samples than the rank hold a part of their span only; r of them may be of more.
+                known = observation.threat.samples is not None
+                self._confines = update.left is None or samples < len(update.left) + known
             self.targets[level] = LowRankTarget(update.B, most=samples, noise=noise, whitening=whitening,
                                                 compute=compute)
         if not self.targets:

@@ -72,7 +72,10 @@ def test_its_inputs_are_confined_to_their_span_while_the_rank_holds_it(victim):
     assert seen.shape == (784, 3)
     assert unseen.shape == (784, 0)
     assert (h - h @ seen @ seen.T).norm() < 1e-9 * h.norm()
-    assert NTKStationarity(observation, samples=9, whitening=1.0, compute=FLOAT64).allowed_inputs() is None
+    for samples, known, confined in ((9, 9, False), (8, 8, True), (8, None, False), (7, None, True)):
+        guessed = replace(observation, threat=replace(observation.threat, samples=known))
+        found = NTKStationarity(guessed, samples=samples, whitening=1.0, compute=FLOAT64).allowed_inputs()
+        assert (found is not None) == confined
 
 
 @pytest.mark.parametrize("adapted", [("layers.0",), ("layers.1",)])
