@@ -123,8 +123,8 @@ def numerical_rank(factor: Tensor) -> int:
     """Singular values of a stored factor that stand above its rounding, up to a cliff where there is one."""
     values = torch.linalg.svdvals(factor.detach().double())
     floor = ROUNDING * torch.finfo(factor.dtype).eps * float(values[0])
-    ratios = values[:-1] / values[1:].clamp(min=floor)
-    return int(ratios.argmax()) + 1 if float(ratios.max()) > STEEP else int((values > floor).sum())
+    ratios = values[:-1] / values[1:].clamp(min=floor)   # none of a single value
+    return int(ratios.argmax()) + 1 if len(ratios) and float(ratios.max()) > STEEP else int((values > floor).sum())
 
 
 def usual_draws(widths: list[int], layers: list[int]) -> Iterator[tuple[str, dict[int, Tensor]]]:

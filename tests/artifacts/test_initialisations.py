@@ -185,3 +185,9 @@ def test_joined_and_converted_adapters_stay_readable(victim, tmp_path, join, ran
     separation = find_samples(AdapterDelta(victim.network, layers, ThreatModel())).separation
     assert separation.samples == 2
     assert numerical_rank(layers["layers.0"].B) == 2
+
+
+def test_the_rank_of_one_row():
+    row = torch.rand(1, 8, generator=torch.Generator().manual_seed(0))
+    assert numerical_rank(row) == 1
+    assert numerical_rank(torch.zeros(1, 8)) == 0
