@@ -6,6 +6,7 @@ import torch
 from core.reconstruction.calibration import FACTS, calibration
 from core.reconstruction.candidate import Candidate
 from core.reconstruction.confidence import GUESS, GUESSES, confidence, image_facts, probability, searched_facts
+from core.reconstruction.ntk.attack import settled
 from core.reconstruction.solvers.protocol import Status
 
 METHODS = ("algebraic", "ntk", "kkt")
@@ -71,3 +72,12 @@ def test_a_search_states_what_its_restarts_agree_on():
     assert (first["outside"], second["outside"]) == (0.0, pytest.approx(1 / 36))
     assert first["alone"] == 0.0
     assert searched_facts(candidate, torch.tensor([0.01, 0.5, 0.9]), 0, torch.zeros(1, 6, 6))[0]["alone"] == 1.0
+
+
+def test_images_that_equations_determine_need_no_witness():
+    doubted = {"open": 0.5, "unexplained": 1e-4, "outside": 1e-5, "alone": 1.0, "unsaid": 1.0, "rough": 0.5}
+    assert settled(doubted) == {**doubted, "alone": 0.0, "unsaid": 0.0}
+    assert confidence("ntk", [settled(doubted)], Status.ITERATIONS)[0] > \
+        confidence("ntk", [doubted], Status.ITERATIONS)[0]
+    for name, unmet in {"open": 2.0, "unexplained": 0.1, "outside": 0.05}.items():  # the last of a mean not told
+        assert settled({**doubted, name: unmet}) == {**doubted, name: unmet}
