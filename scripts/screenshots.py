@@ -14,6 +14,13 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
+STILL = """quiet => new Promise(done => {
+    let timer = setTimeout(done, quiet);
+    const seen = new MutationObserver(() => { clearTimeout(timer); timer = setTimeout(done, quiet); });
+    seen.observe(document.body, { childList: true, subtree: true });
+    setTimeout(done, 10_000 + quiet);  // a page may never be still
+})"""
+
 
 def find_chromium() -> str | None:
     """The browser to drive; None where there is none."""
@@ -39,12 +46,12 @@ def chromium() -> Iterator[Browser]:
 
 
 def settle(page: Page, *, fade: int = 700) -> None:
-    """Wait until the page has drawn itself: its script has ended once and every chart has its curves; then `fade`
-    milliseconds more, as plots and images fade in."""
+    """Wait until the page has drawn itself: its script has ended once, every chart has its curves, and for `fade`
+    milliseconds nothing came or went, as plots and images fade in and widgets are mounted twice."""
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=60_000)
     page.locator("[data-testid=stHeading]").first.wait_for(timeout=60_000)
     page.wait_for_function("() => [...document.querySelectorAll('.ai-plot')]"
                            ".every(plot => plot.querySelector('.main-svg'))", timeout=60_000)
     # A fresh server sends the code of each kind of widget at its first use; until then a grey bar stands in.
     page.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')", timeout=60_000)
-    page.wait_for_timeout(fade)
+    page.evaluate(STILL, fade)
