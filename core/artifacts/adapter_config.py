@@ -8,6 +8,7 @@ used, with a sentence of what it costs), or breaks it (refused, with the reason)
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,14 +62,18 @@ class AdapterConfig:
         alpha = self._by_pattern("alpha_pattern", path, self.values["lora_alpha"])
         return alpha / math.sqrt(rank) if self.values.get("use_rslora") else alpha / rank
 
-    def check_targets(self, layers: int, paths: dict[str, str]) -> None:
+    def check_targets(self, layers: Iterable[str], paths: dict[str, str]) -> None:
         """The layers that the config targets are those in the tensor file, else the two do not belong together."""
-        prefix, name = next((path.removesuffix(name), name) for name, path in paths.items())
-        for index in range(layers):
-            name = f"layers.{index}"
-            if self.values.get("target_modules") == "all-linear":  # peft leaves an output layer out, or not
+        if self.values.get("target_modules") == "all-linear":  # peft leaves an output layer out, or not
+            return
+        prefixes = {path.removesuffix(name) for name, path in paths.items() if path.endswith(name)}
+        for name in layers:
+            if name in paths:
+                targeted = self._is_target(paths[name])
+            elif len(prefixes) == 1:
+                targeted = self._is_target(next(iter(prefixes)) + name)
+            else:  # the file has names of another version of transformers: what it would call this one is open
                 continue
-            targeted = self._is_target(prefix + name)
             if targeted != (name in paths):
                 says = "names it" if targeted else "does not name it"
                 holds = "no factors" if targeted else "factors"

@@ -2,7 +2,7 @@
 
 Ours are safetensors with the facts of the training as metadata. Foreign ones may be
 safetensors or a ``.pth`` in the layout of the public Haim et al. code (a state_dict, bare or
-under ``state_dict``); pickles are read with ``weights_only=True`` or refused.
+under ``state_dict``), or a folder of transformers; pickles are read with ``weights_only=True`` or refused.
 """
 
 import hashlib
@@ -13,13 +13,17 @@ from typing import Any
 
 import torch
 
-from core.artifacts.input_statistics import find_statistics
+from core.artifacts.input_statistics import find_statistics, set_statistics
 from core.artifacts.network_layout import build_network
-from core.artifacts.tensor_files import read_file
+from core.artifacts.tensor_files import TensorFile, read_file
+from core.artifacts.transformer_folder import WEIGHTS, load_transformer
 from core.io.errors import InputError
 from core.io.files import write_tensors
-from core.models.conv import Network
+from core.models.conv import ConvNet
 from core.models.mlp import MLP
+from core.models.vision_transformer import VisionTransformer
+
+Network = MLP | ConvNet | VisionTransformer
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,14 @@ def save_tuned(path: Path, network: MLP, *, dtype: str, base_fingerprint: str) -
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Read a base checkpoint, float32 or as stored; raises `InputError` with one sentence."""
     path = Path(path)
+    if path.is_dir():
+        statistics = find_statistics(path / WEIGHTS, TensorFile({}))
+        transformer = load_transformer(path)
+        set_statistics(transformer, statistics, what=f"checkpoint: in {path}")
+        return Checkpoint(transformer, inputs_said=statistics.said)
     if not path.is_file():
-        raise InputError(f"checkpoint: there is no file {path}; name a .safetensors or .pth file.")
+        raise InputError(f"checkpoint: there is no file {path}; name a .safetensors or .pth file, or a folder of "
+                         "transformers.")
     file = read_file(path, field="checkpoint")
     statistics = find_statistics(path, file)
     return Checkpoint(build_network(path, file.tensors, file.metadata, statistics),

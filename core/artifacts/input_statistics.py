@@ -68,6 +68,13 @@ def given_statistics(network: nn.Module, *, mean: str, std: str) -> None:
         set_statistic(network, name, value / 255 if in_bytes else value, what=f"{name}: what is given")
 
 
+def set_statistics(network: nn.Module, statistics: InputStatistics, *, what: str) -> None:
+    """Put those that were found into the network's buffers; raises `InputError`, which begins with `what`."""
+    for name, value in (("input_mean", statistics.mean), ("input_std", statistics.std)):
+        if value is not None:
+            set_statistic(network, name, value, what=f"{what}, {name}")
+
+
 def set_statistic(network: nn.Module, name: str, value: Tensor, *, what: str) -> None:
     """Put a mean or deviation of any usual shape into the network's buffer; raises `InputError`, naming `what`."""
     shape = tuple(network.input_mean.shape)

@@ -70,12 +70,12 @@ def read_adapter(folder: str | Path, checkpoint: Checkpoint) -> Adapter:
     config = read_config(Path(folder))
     folder, network = config.folder, checkpoint.network
     _check_base(folder, checkpoint)
-    found = sort_tensors(folder, _read_tensors(folder))
+    found = sort_tensors(folder, _read_tensors(folder), network.layer_at)
     layers, notes = {}, config.notes()
     for name, (A, B) in sorted(found.pairs.items()):
         _check_factors(folder, name, A, B, checkpoint)
         layers[name] = Factors(A, B, config.scaling(name, found.paths[name], A.shape[0]))
-    config.check_targets(len(network.layers), found.paths)
+    config.check_targets(network.linear_layers(), found.paths)
     for side, zero in (("B", [not bool(factors.B.any()) for factors in layers.values()]),
                        ("A", [not bool(factors.A.any()) for factors in layers.values()])):
         if all(zero):
@@ -90,7 +90,7 @@ def read_adapter(folder: str | Path, checkpoint: Checkpoint) -> Adapter:
         layers = {name: replace(factors, a_began_at_zero=True) for name, factors in layers.items()}
         notes.append(blends_of(layers))
     if config.initialisation in RECOMPUTED:
-        layers = {name: trained_part(f"{name} in {folder}", factors, network.get_parameter(f"{name}.weight"),
+        layers = {name: trained_part(f"{name} in {folder}", factors, network.linear_layers()[name].weight,
                                      initialisation=config.initialisation) for name, factors in layers.items()}
     for name, weight in sorted(found.modules.items()):
         layers[name] = _whole(folder, name, weight, checkpoint)
@@ -100,8 +100,8 @@ def read_adapter(folder: str | Path, checkpoint: Checkpoint) -> Adapter:
 
 def _whole(folder: Path, name: str, weight: Tensor, checkpoint: Checkpoint) -> Factors:
     """The change of a layer that was trained whole."""
-    names = [f"layers.{index}" for index in range(len(checkpoint.network.layers))]
-    base = checkpoint.network.get_parameter(f"{name}.weight") if name in names else None
+    layer = checkpoint.network.linear_layers().get(name)
+    base = None if layer is None else layer.weight
     if base is None or base.shape != weight.shape or not torch.isfinite(weight).all():
         raise InputError(f"adapter: {folder} holds a whole weight {list(weight.shape)} for {name} that does not fit "
                          "this base: it is an adapter for another base, or the file is damaged.")
@@ -134,8 +134,8 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def _check_factors(folder: Path, name: str, A: Tensor, B: Tensor, checkpoint: Checkpoint) -> None:
-    index, layers = int(name.split(".")[1]), checkpoint.network.layers
-    if index >= len(layers):
+    layers = checkpoint.network.linear_layers()
+    if name not in layers:
         raise InputError(f"adapter: {folder} trains {name}, but this base has {len(layers)} layers: it is an adapter "
                          "for another base.")
     if A.ndim != 2 or B.ndim != 2 or A.shape[0] != B.shape[1]:
@@ -143,7 +143,7 @@ def _check_factors(folder: Path, name: str, A: Tensor, B: Tensor, checkpoint: Ch
                          "fit each other; save the adapter again.")
     if A.shape[0] == 0:
         raise InputError(f"adapter: {name} in {folder} has rank 0; the rank must be at least 1.")
-    expected = (layers[index].out_features, layers[index].in_features)
+    expected = (layers[name].out_features, layers[name].in_features)
     if (B.shape[0], A.shape[1]) != expected:
         raise InputError(f"adapter: in {folder}, {name} updates a {B.shape[0]}x{A.shape[1]} weight, but this base has "
                          f"{expected[0]}x{expected[1]}: it is an adapter for another base.")

@@ -13,16 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.artifacts.input_statistics import InputStatistics, set_statistic
+from core.artifacts.input_statistics import InputStatistics, set_statistics
 from core.io.errors import InputError
-from core.models.conv import ConvNet, Network, feature_side
+from core.models.conv import ConvNet, feature_side
 from core.models.mlp import MLP
 
 BATCH_NORM = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def build_network(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str],
-                  statistics: InputStatistics) -> Network:
+                  statistics: InputStatistics) -> MLP | ConvNet:
     """The network with these tensors, float32 or float64 as stored; raises `InputError`."""
     tensors = _unwrapped(tensors)
     if norms := [name for name in tensors if name.endswith(BATCH_NORM)]:
@@ -43,7 +43,7 @@ def build_network(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     if any(weight.ndim != 2 for weight in ordered[convolutions:]) or convolutions == len(ordered):
         raise InputError(f"checkpoint: {path} has a weight that is not a matrix where one is needed; convolutions "
                          "come first, fully connected layers after them.")
-    mean, inputs = statistics.mean, ordered[0].shape[1]
+    inputs = ordered[0].shape[1]
     shape = _shape_of_conv(path, statistics, inputs) if convolutions else _shape_of_flat(path, statistics, inputs)
     _check_chain(path, ordered, tensors, inputs)
     biases = [f"layers.{index}.bias" in tensors for index in range(len(ordered))]
@@ -54,9 +54,7 @@ def build_network(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     network = network.to(dtype)
     state = {name: tensors[name] for name in network.state_dict() if name != "input_mean"}
     network.load_state_dict({name: tensor.to(dtype) for name, tensor in state.items()}, strict=False)
-    for name, value in (("input_mean", mean), ("input_std", statistics.std)):
-        if value is not None:
-            set_statistic(network, name, value, what=f"checkpoint: in {path}, {name}")
+    set_statistics(network, statistics, what=f"checkpoint: in {path}")
     return network.requires_grad_(False)
 
 

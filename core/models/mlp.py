@@ -6,6 +6,7 @@ al. 2023). Linear layers are named ``layers.i`` as in the public code, which is 
 peft's ``target_modules`` name.
 """
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,6 +40,15 @@ class MLP(nn.Module):
     def outputs(self) -> int:
         """1 of a binary network, else its number of classes."""
         return self.layers[-1].out_features
+
+    def linear_layers(self) -> dict[str, nn.Linear]:
+        """By name, as adapters know them."""
+        return {f"layers.{index}": layer for index, layer in enumerate(self.layers)}
+
+    def layer_at(self, path: str) -> str | None:
+        """The name of a layer by its module path in an adapter, whatever stands before it; None where it is none."""
+        match = re.fullmatch(r"(?:.*\.)?(layers\.\d+)", path)
+        return match and match[1]
 
     def describe(self) -> str:
         """Its shape in a few words."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from core.reconstruction.result import AttackResult
     from core.threat.observation import Observation
 
-ADAPTER, WEIGHT_CHANGE, TRAINED_WEIGHTS = "adapter", "weight change", "trained weights"  # kinds of an observation
+# Kinds of an observation.
+ADAPTER, WEIGHT_CHANGE, TRAINED_WEIGHTS = "adapter", "weight change", "trained weights"
+TRANSFORMER_ADAPTER = "transformer adapter"
 UPDATES = frozenset({ADAPTER, WEIGHT_CHANGE})
 
 

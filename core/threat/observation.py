@@ -8,6 +8,7 @@ from torch import Tensor
 
 from core.artifacts.factors import Factors
 from core.models.mlp import MLP
+from core.models.vision_transformer import VisionTransformer
 from core.threat.compose import add, compose
 from core.threat.layer_update import LayerUpdate
 from core.threat.model import ThreatModel
@@ -77,6 +78,22 @@ class AdapterDelta(Released):
 
 
 @dataclass(frozen=True)
+class TransformerAdapter(Released):
+    """A published LoRA adapter beside its base, a vision transformer. `layers` maps module names to factors."""
+
+    kind: ClassVar[str] = "transformer adapter"
+    words: ClassVar[str] = "a LoRA adapter of a vision transformer"
+    stores_network: ClassVar[bool] = False
+
+    network: VisionTransformer
+    layers: dict[str, Factors]
+    threat: ThreatModel
+
+    def factors(self, name: str) -> Factors | None:
+        return self.layers.get(name)
+
+
+@dataclass(frozen=True)
 class WeightDelta(Released):
     """A fully fine-tuned network beside its base: theta_T - theta_0 of the layers that changed, by ``layers.i``."""
 
@@ -124,4 +141,4 @@ class TrainedWeights(Released):
 
 
 Update = AdapterDelta | WeightDelta
-Observation = AdapterDelta | WeightDelta | TrainedWeights
+Observation = AdapterDelta | TransformerAdapter | WeightDelta | TrainedWeights

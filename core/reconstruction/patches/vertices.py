@@ -1,0 +1,125 @@
+"""Patches that meet their equations and have many pixels at exactly 0 or 1: found as vertices, proven by what is left.
+
+Where the equations of a patch leave f directions open, its solutions in [0, 1] are a polytope. A patch with more than f
+pixels on black or on white is a vertex of it, at which more meet than have to: such vertices are looked for by linear
+programmes in random directions, each reweighted towards the box (Candes, Wakin & Boyd 2008). The proof needs neither
+prior nor luck: with its pixels on the box fixed, the other pixels and the scale are overdetermined, and the equations
+that are left over must hold to their noise. The scale s_t, which the equations see as a number of its own, must in
+addition be the scale of the patch: blends of several private images fail there, since s is convex in the pixels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linprog
+
+from core.reconstruction.patches.equations import PatchEquations
+from core.reconstruction.patches.programme import orthonormal, scale_range
+
+SLACK = 1e-3              # of the box in the search, in pixels: room for the noise of the equations
+ON_BOX = (1e-2, 2.5e-3)   # nearer to 0 or 1 a pixel is tried there; half of a step of 8-bit pixels at the least
+SPARE = 3                 # equations that are left over, at the least
+MET = 0.3                 # of an equation's noise: what the left-over equations of a proven patch are off
+QUIET = 0.02              # of an equation's noise: no fit is believed to be better than that
+DEVIATIONS = 5.0          # of the scale: how far it may be off the patch's own
+SHARP = 0.01              # relative deviation of the scale, above which it proves nothing
+REWEIGHTED = 5            # times at most, from each start
+SOFT = 0.05               # of a pixel: softens the weights of those on the box
+
+
+@dataclass(frozen=True)
+class Vertex:
+    """One patch at one place."""
+
+    patch: np.ndarray    # [D] in [0, 1]
+    scale: float
+    spare: int           # equations left over
+    misfit: float        # of what is left over, in units of the noise
+    scale_error: float
+
+    def same(self, other: "Vertex") -> bool:
+        return bool(np.abs(self.patch - other.patch).max() < 0.02)
+
+
+class VertexSearch:
+    """For all places of the same equations."""
+
+    def __init__(self, equations: PatchEquations, *, seed: int) -> None:
+        rows, right = orthonormal(equations)
+        self.rows, self.right = rows.numpy(), right.numpy()
+        self.weights = _weights(equations, len(rows))
+        self.D = rows.shape[1] - 1
+        self.inputs = equations.inputs
+        self.low, self.high = scale_range(equations.inputs)
+        self.random = np.random.default_rng(seed)
+
+    @property
+    def free(self) -> int:
+        """Directions that the equations leave open."""
+        return self.D + 1 - len(self.rows)
+
+    def at(self, place: int, *, wanted: int, starts: int, should_stop: Callable[[], bool] = lambda: False,
+           ) -> list[Vertex]:
+        """Proven patches at a place, distinct, until `wanted` are found or all `starts` are used."""
+        found: list[Vertex] = []
+        for start in range(starts):
+            if len(found) >= wanted or should_stop():
+                break
+            vertex = self._from(place, self._direction(start))
+            if vertex is not None and not any(vertex.same(other) for other in found):
+                found.append(vertex)
+        return found
+
+    def _direction(self, start: int) -> np.ndarray:
+        """[D]: the sparsest first, then the sparsest by other prices and any direction in turn."""
+        noise = self.random.standard_normal(self.D)
+        return np.ones(self.D) if start == 0 else (1 + 0.5 * noise if start % 2 else noise)
+
+    def _from(self, place: int, direction: np.ndarray) -> Vertex | None:
+        z = None
+        for _ in range(REWEIGHTED + 1):
+            moved = self._solve(place, direction)
+            if moved is None or (z is not None and np.abs(moved - z).max() < 1e-6):
+                return None
+            z = moved
+            if (vertex := self.proven(place, z[:self.D])) is not None:
+                return vertex
+            x = z[:self.D]
+            direction = np.where(x < 0.5, 1 / (np.abs(x) + SOFT), -1 / (np.abs(1 - x) + SOFT))
+        return None
+
+    def _solve(self, place: int, direction: np.ndarray) -> np.ndarray | None:
+        return linprog(np.append(direction, 0.0), A_eq=self.rows, b_eq=self.right[place], method="highs-ds",
+                       bounds=[*[(-SLACK, 1 + SLACK)] * self.D, (self.low[place], self.high[place])]).x
+
+    def proven(self, place: int, x: np.ndarray) -> Vertex | None:
+        """The patch with the pixels of `x` [D] that are about on the box fixed there, if what is left over holds."""
+        for near in ON_BOX:
+            white, free = x > 1 - near, (x >= near) & (x <= 1 - near)
+            spare = len(self.rows) - int(free.sum()) - 1
+            if spare < SPARE:
+                continue
+            columns = np.append(np.flatnonzero(free), self.D)
+            left = self.weights[:, None] * self.rows[:, columns]
+            right = self.weights * (self.right[place] - self.rows[:, :self.D] @ white)
+            solution = np.linalg.lstsq(left, right, rcond=None)[0]
+            patch = white.astype(float)
+            patch[free] = solution[:-1]
+            own = self._own_scale(place, patch)
+            misfit = float(np.sqrt(np.square(left @ solution - right).sum() / spare)) / own
+            scale_error = abs(float(solution[-1]) / own - 1)
+            deviation = max(misfit, QUIET) * float(np.sqrt(np.linalg.inv(left.T @ left)[-1, -1]))
+            if misfit < MET and deviation < SHARP and scale_error < DEVIATIONS * deviation and \
+                    patch.min() > -ON_BOX[-1] and patch.max() < 1 + ON_BOX[-1]:
+                return Vertex(patch.clip(0, 1), float(solution[-1]), spare, misfit, scale_error)
+        return None
+
+    def _own_scale(self, place: int, patch: np.ndarray) -> float:
+        v = self.inputs.embedding.numpy() @ patch + self.inputs.offset[place].numpy()
+        return float(np.sqrt(v.var() + self.inputs.eps))
+
+
+def _weights(equations: PatchEquations, k: int) -> np.ndarray:
+    """[k]: one over the deviation of each orthonormalised equation."""
+    return np.linalg.svd(equations.left.numpy(), compute_uv=False)[:k]
