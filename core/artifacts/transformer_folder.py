@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
 from core.io.errors import InputError
 from core.models.vision_transformer import VisionTransformer
@@ -43,7 +44,9 @@ def load_transformer(folder: Path) -> VisionTransformer:
 
 def _model(folder: Path, values: dict[str, Any]) -> "ViTForImageClassification":
     from transformers import ViTConfig, ViTForImageClassification  # seconds
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         config = ViTConfig(**{name: values[name] for name in (*SIZES, *OPTIONS) if name in values})
         with torch.device("meta"):
@@ -53,7 +56,7 @@ def _model(folder: Path, values: dict[str, Any]) -> "ViTForImageClassification":
         model, found = ViTForImageClassification.from_pretrained(
             str(folder), config=config, local_files_only=True, use_safetensors=True, dtype=torch.float32,
             output_loading_info=True)
-    except (ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError, OSError) as error:
         raise InputError(f"checkpoint: {folder} is no vision transformer that can be read "
                          f"({str(error).splitlines()[0][:200]}); save it again with save_pretrained.") from error
     if missing := sorted(found["missing_keys"]):

@@ -18,6 +18,7 @@ class ConvNet(nn.Module):
     """Input: images [N, C, H, W] in [0, 1]; output: logits [N]."""
 
     fully_connected: ClassVar[bool] = False
+    attends: ClassVar[bool] = False
 
     def __init__(self, *, channels: list[int], kernels: list[int], strides: list[int], paddings: list[int],
                  hidden: list[int], image_shape: tuple[int, int, int] = (1, 28, 28),

@@ -18,6 +18,7 @@ class MLP(nn.Module):
     """ReLU network. Input: images [N, channels, H, W] in [0, 1]; output: logits [N] of one output, [N, C] of C."""
 
     fully_connected: ClassVar[bool] = True  # its features are written out below
+    attends: ClassVar[bool] = False
 
     def __init__(self, widths: list[int], *, image_shape: tuple[int, int, int] = (1, 28, 28),
                  biases: list[bool] | None = None) -> None:
@@ -48,7 +49,7 @@ class MLP(nn.Module):
     def layer_at(self, path: str) -> str | None:
         """The name of a layer by its module path in an adapter, whatever stands before it; None where it is none."""
         match = re.fullmatch(r"(?:.*\.)?(layers\.\d+)", path)
-        return match and match[1]
+        return match[1] if match else None
 
     def describe(self) -> str:
         """Its shape in a few words."""

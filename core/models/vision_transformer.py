@@ -68,6 +68,7 @@ class VisionTransformer(nn.Module):
     """Input: images [N, C, H, W] in [0, 1]; output: logits [N, K] of K classes."""
 
     fully_connected: ClassVar[bool] = False
+    attends: ClassVar[bool] = True
 
     def __init__(self, model: "ViTForImageClassification") -> None:
         super().__init__()

@@ -141,4 +141,5 @@ class TrainedWeights(Released):
 
 
 Update = AdapterDelta | WeightDelta
-Observation = AdapterDelta | TransformerAdapter | WeightDelta | TrainedWeights
+Trained = Update | TrainedWeights   # of what a whole network of trained weights follows
+Observation = Trained | TransformerAdapter

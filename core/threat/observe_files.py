@@ -13,7 +13,7 @@ from core.io.errors import InputError
 from core.models.mlp import MLP
 from core.threat.merged import unmerged
 from core.threat.model import ThreatModel
-from core.threat.observation import AdapterDelta, Observation, TrainedWeights
+from core.threat.observation import AdapterDelta, Observation, TrainedWeights, TransformerAdapter
 from core.threat.update import weight_delta
 
 
@@ -34,7 +34,8 @@ def observe_files(config: AttackKnobs) -> Observation:
     samples = config.samples if labels is None else len(labels)
     threat = ThreatModel(samples=samples, labels=labels, learning_rate=config.known_learning_rate,
                          steps=config.known_steps)
-    if config.adapter or config.tuned:
+    transformer = checkpoint.network.attends
+    if config.tuned or (config.adapter and not transformer):
         fully_connected(checkpoint, "checkpoint")
     # Read first: both are compared with the base as its file has it.
     adapter = read_adapter(config.adapter, checkpoint) if config.adapter else None
@@ -42,7 +43,8 @@ def observe_files(config: AttackKnobs) -> Observation:
     given_statistics(checkpoint.network, mean=config.input_mean, std=config.input_std)
     said = "given" if config.input_mean or config.input_std else checkpoint.inputs_said
     if adapter is not None:
-        return AdapterDelta(checkpoint.network, adapter.layers, threat, inputs_said=said, notes=adapter.notes)
+        kind = TransformerAdapter if transformer else AdapterDelta
+        return kind(checkpoint.network, adapter.layers, threat, inputs_said=said, notes=adapter.notes)
     if tuned is not None:
         return replace(unmerged(weight_delta(checkpoint.network, tuned, threat)), inputs_said=said)
     return TrainedWeights(checkpoint.network, threat, inputs_said=said)

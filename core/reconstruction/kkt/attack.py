@@ -33,14 +33,14 @@ from core.reconstruction.solvers.search_space import pixels, row_space
 from core.reconstruction.solvers.solve import solve
 from core.reconstruction.tuning import Setting, Tuning
 from core.threat.input_span import InputSpan
-from core.threat.observation import Observation, TrainedWeights
+from core.threat.observation import Trained, TrainedWeights
 
 REASONS = ("The KKT objective explains the trained weights as a sum of their own features.",
            "The naive baseline: images of which the network is most sure, without the KKT equation.")
 ALIKE = 0.9  # two candidates of one label whose pixels correlate more than this are one sample
 
 
-def attack(observation: Observation, config: KKTKnobs, monitor: Monitor, *, began: float) -> AttackResult:
+def attack(observation: Trained, config: KKTKnobs, monitor: Monitor, *, began: float) -> AttackResult:
     """Search with restarts, keep the one of smallest exact residual, and of its candidates the N that count most.
 
     `began` (of ``time.monotonic``) is when the run began: the time limit counts from there. Known fine-tuning

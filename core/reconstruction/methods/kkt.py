@@ -8,10 +8,10 @@ from core.reconstruction.method import TRAINED_WEIGHTS, UPDATES, Answer, Method
 if TYPE_CHECKING:
     from core.config.monitor import Monitor
     from core.reconstruction.result import AttackResult
-    from core.threat.observation import Observation
+    from core.threat.observation import Observation, Trained
 
 
-def run(observation: "Observation", config: KKTKnobs, monitor: "Monitor", *, began: float,
+def run(observation: "Trained", config: KKTKnobs, monitor: "Monitor", *, began: float,
         prepared: Any = None) -> "AttackResult":
     """`core.reconstruction.kkt.attack`."""
     from core.reconstruction.kkt.attack import attack

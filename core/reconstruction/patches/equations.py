@@ -1,7 +1,7 @@
 """What an adapter of a transformer's first block says of each patch: linear equations in its pixels and its scale.
 
 By the certificate (`core.reconstruction.certificate.projector`), C = P A_T annihilates every private input h_t of the
-projection, after any number of gradient steps. With h_t as in `core.models.vision_transformer` and K = C gain (1 - mean),
+projection, after any number of gradient steps. With h_t as in `core.models.vision_transformer`, K = C gain (1 - mean):
 
     C h_t = 0   <=>   K E x_t + (C shift) s_t = - K o_t,
 
@@ -21,7 +21,6 @@ from core.threat.observation import TransformerAdapter
 
 BLOCK = "vit.layers.0.attention."
 PROJECTIONS = {"q_proj": "queries", "k_proj": "keys", "v_proj": "values"}
-NOISE = 10.0   # times the noise: an equation that is violated by less holds
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,10 @@ class PatchEquations:
     projections: tuple[Projection, ...]
 
     @property
-    def images(self) -> int | None:
-        """N, by the rank of the projections; None where they disagree or show none."""
-        found = {projection.tokens for projection in self.projections if projection.tokens is not None}
-        T = len(self.inputs.offset)
-        return next(iter(found)) // T if len(found) == 1 and next(iter(found)) % T == 0 and next(iter(found)) else None
+    def images(self) -> int:
+        """The fewest images N that explain the ranks: patches that several images share count once there."""
+        most = max((projection.tokens for projection in self.projections if projection.tokens), default=0)
+        return -(-most // len(self.inputs.offset))
 
     @property
     def unknowns(self) -> int:

@@ -8,6 +8,8 @@ TV runs over the whole image, so that it joins the patches across their borders.
 which gives every direction that the equations know the same price. Solved by HiGHS.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -24,7 +26,9 @@ SLACK = 1e3     # price of a violated equation beside a prior of about 1 a pixel
 class ImageProgramme:
     """The programme of one image, built once and solved for several objectives."""
 
-    def __init__(self, equations: PatchEquations, *, tv: float, sparsity: float, background: float = 0.0) -> None:
+    def __init__(self, equations: PatchEquations, *, tv: float, sparsity: float, background: float = 0.0,
+                 known: Mapping[int, np.ndarray] | None = None) -> None:
+        """`known` patches [D], by their place, are kept as they are."""
         self.inputs, self.T = equations.inputs, len(equations.right)
         self.pixels = int(np.prod(self.inputs.image_shape))
         rows, right = orthonormal(equations)
@@ -54,6 +58,8 @@ class ImageProgramme:
         low, high = scale_range(self.inputs)
         self.bounds = np.concatenate([np.tile([0.0, 1.0], (self.pixels, 1)), np.stack([low, high], 1),
                                       np.tile([0.0, np.inf], (2 * K + 2 * E, 1))])
+        for t, patch in (known or {}).items():
+            self.bounds[place[t]] = np.repeat(patch[:, None], 2, axis=1)
 
     def solve(self) -> tuple[Tensor, Tensor, float]:
         """Image [C, H, W] in [0, 1], scales [T], and the sum of the slacks; raises `RuntimeError` where HiGHS fails."""
@@ -77,8 +83,8 @@ def scale_range(inputs: PatchInputs) -> tuple[np.ndarray, np.ndarray]:
     patches and black and white ones at random."""
     T, D = len(inputs.offset), inputs.embedding.shape[1]
     generator = torch.Generator().manual_seed(0)
-    tried = torch.cat([torch.zeros(1, T, D), torch.ones(1, T, D),
-                       (torch.rand(64, T, D, generator=generator) < torch.rand(64, T, 1, generator=generator))]).double()
+    inked = torch.rand(64, T, D, generator=generator) < torch.rand(64, T, 1, generator=generator)
+    tried = torch.cat([torch.zeros(1, T, D), torch.ones(1, T, D), inked]).double()
     scales = inputs.scale(tried)
     return (0.5 * scales.min(0).values).numpy(), (2 * scales.max(0).values).numpy()
 

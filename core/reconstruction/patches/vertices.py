@@ -23,7 +23,7 @@ SPARE = 3                 # equations that are left over, at the least
 MET = 0.3                 # of an equation's noise: what the left-over equations of a proven patch are off
 QUIET = 0.02              # of an equation's noise: no fit is believed to be better than that
 DEVIATIONS = 5.0          # of the scale: how far it may be off the patch's own
-SHARP = 0.01              # relative deviation of the scale, above which it proves nothing
+SHARP = 0.01              # deviation of a pixel, and relative one of the scale, above which nothing is proven
 REWEIGHTED = 5            # times at most, from each start
 SOFT = 0.05               # of a pixel: softens the weights of those on the box
 
@@ -36,7 +36,7 @@ class Vertex:
     scale: float
     spare: int           # equations left over
     misfit: float        # of what is left over, in units of the noise
-    scale_error: float
+    scale_error: float   # |s_t / s(x_t) - 1|, in its deviations
 
     def same(self, other: "Vertex") -> bool:
         return bool(np.abs(self.patch - other.patch).max() < 0.02)
@@ -50,6 +50,9 @@ class VertexSearch:
         self.rows, self.right = rows.numpy(), right.numpy()
         self.weights = _weights(equations, len(rows))
         self.D = rows.shape[1] - 1
+        self.equations = len(equations.left)
+        # Of each place, what of the right side no patch at all could explain: noise, if the rank was read rightly.
+        self.rest = np.square(equations.right.numpy()).sum(1) - np.square(self.right * self.weights).sum(1)
         self.inputs = equations.inputs
         self.low, self.high = scale_range(equations.inputs)
         self.random = np.random.default_rng(seed)
@@ -70,6 +73,18 @@ class VertexSearch:
             if vertex is not None and not any(vertex.same(other) for other in found):
                 found.append(vertex)
         return found
+
+    def solved(self, place: int) -> tuple[np.ndarray, bool]:
+        """Where no direction is open: the patch [D], not clipped, and whether it is proven."""
+        left = self.weights[:, None] * self.rows
+        z = np.linalg.solve(self.rows, self.right[place])
+        own = self._own_scale(place, z[:-1])
+        spare = self.equations - len(z)
+        misfit = float(np.sqrt(self.rest[place] / spare)) / own if spare else QUIET
+        sharp, deviation = _deviations(left, max(misfit, QUIET), own)
+        proven = misfit < MET and sharp and abs(z[-1] / own - 1) < DEVIATIONS * deviation and \
+            z[:-1].min() > -ON_BOX[0] and z[:-1].max() < 1 + ON_BOX[0]
+        return z[:-1], bool(proven)
 
     def _direction(self, start: int) -> np.ndarray:
         """[D]: the sparsest first, then the sparsest by other prices and any direction in turn."""
@@ -109,15 +124,22 @@ class VertexSearch:
             own = self._own_scale(place, patch)
             misfit = float(np.sqrt(np.square(left @ solution - right).sum() / spare)) / own
             scale_error = abs(float(solution[-1]) / own - 1)
-            deviation = max(misfit, QUIET) * float(np.sqrt(np.linalg.inv(left.T @ left)[-1, -1]))
-            if misfit < MET and deviation < SHARP and scale_error < DEVIATIONS * deviation and \
+            sharp, deviation = _deviations(left, max(misfit, QUIET), own)
+            if misfit < MET and sharp and scale_error < DEVIATIONS * deviation and \
                     patch.min() > -ON_BOX[-1] and patch.max() < 1 + ON_BOX[-1]:
-                return Vertex(patch.clip(0, 1), float(solution[-1]), spare, misfit, scale_error)
+                return Vertex(patch.clip(0, 1), float(solution[-1]), spare, misfit, scale_error / deviation)
         return None
 
     def _own_scale(self, place: int, patch: np.ndarray) -> float:
         v = self.inputs.embedding.numpy() @ patch + self.inputs.offset[place].numpy()
         return float(np.sqrt(v.var() + self.inputs.eps))
+
+
+def _deviations(left: np.ndarray, misfit: float, own: float) -> tuple[bool, float]:
+    """Whether pixels and scale are determined to `SHARP`, and the relative deviation of the scale, of least squares
+    with this left side at a noise of `misfit` a unit of scale."""
+    deviations = misfit * np.sqrt(np.diag(np.linalg.inv(left.T @ left)))
+    return bool(deviations[:-1].max(initial=0) * own < SHARP and deviations[-1] < SHARP), float(deviations[-1])
 
 
 def _weights(equations: PatchEquations, k: int) -> np.ndarray:

@@ -22,6 +22,9 @@ class Status(Enum):
     NOT_STATIONARY = ("More than half of the first layer is left unexplained: the network is not trained to "
                       "stationarity, or the search was too short or had too few candidates. The images are a guess.")
     SOLVED = "Every sample's equations and signs were solved."
+    PARTLY = ("Some patches are proven by their equations; the others are what is preferred among those that fit, or "
+              "were not found.")
+    NO_EQUATIONS = "The adapter leaves no equation that its private images would have to meet; there are none to show."
     NOT_SEPARABLE = "The update does not come apart into single samples, so there are no images to show."
     CONTRADICTORY = ("No image in [0, 1] meets the equations and signs of some samples; what is shown violates them "
                      "least.")
