@@ -2,7 +2,8 @@
 
     python -m benchmarks.confidence [--fit] [--pool benchmarks/confidence_pool.jsonl]
 
-Needs the rows of `benchmarks.confidence_pool`. ``--fit`` writes ``assets/confidence.json``; without it the stored map
+Needs the rows of `benchmarks.confidence_pool` and `benchmarks.vit_patches`. ``--fit`` writes
+``assets/confidence.json``; without it the stored map
 is measured. Printed: the Brier score (mean squared difference of confidence and outcome) of all methods together and
 of each, beside that of the mean guess (always the share of recognisable images of the other half) and that of the
 product of fit and agreement that was the confidence before; a table of the reliability diagram; what results claim
@@ -27,7 +28,7 @@ POOL = Path(__file__).parent / "confidence_pool.jsonl"
 RIDGE = 0.003  # of squared weights, beside the mean log loss of an image: facts that say the same share a weight
 LEAST = 0.3    # a smaller weight is none
 BINS = 5
-METHODS = ("algebraic", "ntk", "kkt")
+METHODS = ("algebraic", "ntk", "kkt", "patches")
 
 
 def images(rows: Sequence[dict], half: str) -> list[dict]:
@@ -74,6 +75,8 @@ def before(image: dict) -> float:
         collapsed = facts["contradiction"] > 0 and facts.get("prior") == 1 and facts.get("rough") != 0
         return (1 - (0 if collapsed else facts.get("prior", 0))) * (1 - min(1, facts.get("misfit", 0))) * \
             (1 - min(1, facts.get("noise", 0) / 0.1))
+    if image["method"] == "patches":
+        return 1 - facts["unproven"]
     return (1 - facts["unexplained"]) * (1 - facts["disagreement"])
 
 

@@ -1,11 +1,11 @@
 """Vision transformers by plain transformers, fine-tuned by plain peft, attacked from their files alone.
 
-    python -m benchmarks.vit_patches [--seeds 3] [--cases NAME …] [--work DIR]
+    python -m benchmarks.vit_patches [--seeds 3] [--cases NAME …] [--work DIR] [--pool FILE]
 
 Trains one base on 4,000 digits for each seed (784 pixels as 16 patches of 7 x 7, 128 wide, 4 blocks, a minute or two),
 fine-tunes it on digits that it has not seen, and prints for each case PSNR, SSIM, the share of patches that are proven,
 how many of these are wrong (further than 0.05 from every true patch of that place), the confidence, and seconds. The
-last line is JSON. Nothing is asserted.
+last line is JSON. Nothing is asserted. `--pool` appends rows for `benchmarks.confidence`: even seeds are fitted to.
 """
 
 import argparse
@@ -51,11 +51,25 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=list(CASES))
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--work", type=Path)
+    parser.add_argument("--pool", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = args.work or Path(temporary)
         rows = [row for seed in range(args.seeds) for row in _seed(seed, args.cases, args.epochs, work)]
+    if args.pool:
+        with args.pool.open("a") as pool:
+            for row in rows:
+                if row["facts"]:
+                    pool.write(json.dumps(_for_pool(row), separators=(",", ":")) + "\n")
     print(json.dumps(rows))
+
+
+def _for_pool(row: dict) -> dict:
+    images = [{"ssim": ssim, "confidence": confidence, "facts": facts}
+              for ssim, confidence, facts in zip(row["ssim"], row["confidence"], row["facts"], strict=True)]
+    return {"case": f"vit {row['case']} {row['seed']}", "kind": "vision transformer", "seed": row["seed"],
+            "half": "test" if row["seed"] % 2 else "fit", "found": "patches", "status": row["status"].lower(),
+            "images": images, "targets": len(images), "seconds": round(row["seconds"], 1)}
 
 
 def _seed(seed: int, cases: list[str], epochs: int, work: Path) -> list[dict]:
@@ -82,7 +96,7 @@ def _seed(seed: int, cases: list[str], epochs: int, work: Path) -> list[dict]:
 
 def _score(result, x: torch.Tensor, inputs: PatchInputs) -> dict:
     if not len(result.x):
-        return {"psnr": None, "ssim": None, "proven": 0.0, "wrong": 0, "confidence": []}
+        return {"psnr": None, "ssim": None, "proven": 0.0, "wrong": 0, "confidence": [], "facts": []}
     best = max(itertools.permutations(range(len(result.x)), len(x)),
                key=lambda order: sum(_ssim(result.x[j], x[i]) for i, j in enumerate(order)))
     found, truth = (inputs.patches(images.double()) for images in (result.x, x))

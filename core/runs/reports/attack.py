@@ -22,6 +22,7 @@ class InputTrial(Stored):
     violated_signs: Number = None   # sum, in the units of a pixel
     misfit: Number = None           # relative, of the linear measurements
     pixels_inside: int = 0          # strictly inside [0, 1]
+    patches_proven: int | None = None   # of a vision transformer
     fits: bool = False
 
 

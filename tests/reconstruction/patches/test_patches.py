@@ -13,6 +13,7 @@ from core.reconstruction import auto
 from core.reconstruction.patches.equations import patch_equations
 from core.reconstruction.patches.knobs import PatchKnobs
 from core.reconstruction.solvers.protocol import Status
+from core.tasks.input_choice import choose_inputs
 from core.threat.observe_files import observe_files
 from tests.helpers.vit_victims import OLD_NAMES
 
@@ -155,3 +156,15 @@ def test_what_the_preprocessor_says_is_heard(vit, tmp_path):
         assert psnr(attacked(vit, adapter).x[0], vit.x[0]) > 50
     finally:
         (vit.folder / "preprocessor_config.json").unlink()
+
+
+@pytest.mark.parametrize(("mean", "std", "words"), [(0.0, 1.0, "pixels as they are"),
+                                                    (0.5, 0.5, "mean 0.5, deviation 0.5"),
+                                                    (0.1307, 0.3081, "MNIST, mean 0.1307, deviation 0.3081")])
+@pytest.mark.parametrize("rank", [40, 26])
+def test_where_nothing_is_said_of_the_pixels_the_patches_tell(vit, tmp_path, mean, std, words, rank):
+    observation = observed(vit, vit.tune(tmp_path, rank=rank, mean=mean, std=std))
+    choice = choose_inputs(observation, Silent())
+    assert choice.facts.chosen == words
+    assert max(trial.patches_proven for trial in choice.facts.tried.values()) >= 2
+    assert not choice.limits
