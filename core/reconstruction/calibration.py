@@ -65,6 +65,8 @@ FACTS = {
     "inhomogeneous": Fact("1 where the network is not homogeneous: its weights are no sum of features", 0.0, 1.0),
     "unproven": Fact("share of the patches that their equations do not prove, flat ones left out", 0.0, 1.0,
                      linear=True),
+    "unlike_step": Fact("1 less the cosine of the simulated step with the released one, where patches are not proven",
+                        0.0, 1.0, linear=True),
     "guessed": Fact("1 where patches were put together to images by a guess", 0.0, 1.0),
     "copy": Fact("highest correlation with another candidate of its label", 0.5, 1.0, linear=True),
 }

@@ -56,19 +56,24 @@ def attack(observation: TransformerAdapter, config: PatchKnobs, monitor: Monitor
                              sparsity=SPARSITY if config.sparsity_weight is None else config.sparsity_weight,
                              starts=config.starts, should_stop=over, found_one=_shown(monitor, equations, 1))
         x, proven, background, paired = found.x[None], found.proven[None], found.background, False
+        near = found.near[None]
         contradictory = found.outside > OUTSIDE
     else:
         many = several_images(equations, N, starts=config.starts, should_stop=over,
                               found_one=_shown(monitor, equations, N))
         x, proven, paired, contradictory = many.x, many.proven, many.paired, False
+        near = proven
     x = x.float()
-    steps = [label_by_step(observation, image) for image in x]
+    adaptive = any(projection.first_step for projection in equations.projections)
+    steps = [label_by_step(observation, image, adaptive=adaptive) for image in x]
     status = Status.STOPPED if monitor.should_stop() else Status.TIME_LIMIT if over() else \
         Status.CONTRADICTORY if contradictory else Status.SOLVED if bool(proven.all()) else Status.PARTLY
-    facts = [{"unproven": share, "guessed": float(paired), "contradiction": float(contradictory)}
-             for share in _unproven(equations, x, proven)]
-    limits = patch_limits(equations, N=N, proven=int(proven.sum()), patches=proven.numel(), paired=paired,
-                          background=background)
+    # What is proven needs no witness; of the rest, the step that it would have caused is one.
+    facts = [{"unproven": share, "guessed": float(paired), "contradiction": float(contradictory),
+              "unlike_step": (1 - max(0.0, cosine)) * (1 - float(own.float().mean()))}
+             for share, own, (_, cosine) in zip(_unproven(equations, x, near), proven, steps, strict=True)]
+    limits = patch_limits(equations, N=N, proven=int(proven.sum()), near=int(near.sum()), patches=proven.numel(),
+                          paired=paired, background=background)
     return AttackResult(
         reason=REASON, status=status, x=x, labels=torch.tensor([label for label, _ in steps]),
         coefficients=torch.ones(N), samples_found_by=f"N = {N}: {by}.",
@@ -77,6 +82,7 @@ def attack(observation: TransformerAdapter, config: PatchKnobs, monitor: Monitor
         residuals={"residual": _residual(equations, x)}, limits=limits,
         facts={"equations": len(equations.left), "unknowns": equations.unknowns, "sample_facts": facts,
                "patches_proven": [int(own.sum()) for own in proven], "patches": proven.shape[1],
+               "patches_near": [int(own.sum()) for own in near],
                "step_cosine": [cosine for _, cosine in steps],
                "timings": {"images": time.monotonic() - clock}},
         tensors={"x": x[None], "proven": proven.to(torch.uint8)})
@@ -98,12 +104,12 @@ def _shown(monitor: Monitor, equations: PatchEquations, N: int) -> Callable[[int
     return show
 
 
-def _unproven(equations: PatchEquations, x: Tensor, proven: Tensor) -> list[float]:
-    """Of each image, the share of its patches that are not proven; proven ones that are flat count for nothing, since a
-    blank border says little of a picture."""
+def _unproven(equations: PatchEquations, x: Tensor, near: Tensor) -> list[float]:
+    """Of each image, the share of its patches that are neither proven nor known up to noise; known ones that are flat
+    count for nothing, since a blank border says little of a picture."""
     patches = equations.inputs.patches(x)
-    drawn = (patches.amax(-1) - patches.amin(-1) > FLAT) & proven
-    open_ = (~proven).sum(1)
+    drawn = (patches.amax(-1) - patches.amin(-1) > FLAT) & near
+    open_ = (~near).sum(1)
     return (open_ / (open_ + drawn.sum(1)).clamp(min=1)).tolist()
 
 

@@ -10,13 +10,15 @@ equations of all adapted projections of the block are stacked. Keys are a case a
 all keys, so row(B) lies in span{A (h_t - h_0)}, and (shift - h_0) takes the place of shift.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from core.models.vision_transformer import PatchInputs
-from core.reconstruction.certificate.projector import certificate
+from core.reconstruction.certificate.projector import Certificate, certificate
+from core.reconstruction.patches.first_step import first_step
 from core.threat.observation import TransformerAdapter
 
 BLOCK = "vit.layers.0.attention."
@@ -31,6 +33,7 @@ class Projection:
     r: int
     rank: int | None    # of B, the number of private inputs it was given; None where no cliff shows it
     tokens: int | None  # patches in all images, by that rank
+    first_step: bool = False    # read through the epsilon of an adaptive optimiser
 
     @property
     def equations(self) -> int:
@@ -64,26 +67,42 @@ class PatchEquations:
         return (z @ self.left.T - self.right).square().mean(-1).sqrt() / scale
 
 
-def patch_equations(observation: TransformerAdapter) -> PatchEquations:
-    """Of all adapted projections of the first block; with no rows where none shows a rank below its own."""
+@dataclass(frozen=True)
+class Certified:
+    """What an adapter says of a projection, whatever was done to the pixels."""
+
+    name: str
+    r: int
+    certificate: Certificate | None
+    lean: float        # how far measurements lean out of its rows by noise, relative to their length
+    first_step: bool   # of an adaptive optimiser
+
+
+def certified(observation: TransformerAdapter) -> list[Certified]:
+    """Of all adapted projections of the first block."""
+    inputs = observation.network.patch_inputs()
+    return [Certified(name, len(factors.A), *_certified(factors.B.detach().cpu(), factors.A.detach().cpu().double(),
+                                                        inputs, keys=name == "k_proj"))
+            for name in PROJECTIONS if (factors := observation.factors(BLOCK + name)) is not None]
+
+
+def patch_equations(observation: TransformerAdapter, found: Sequence[Certified] | None = None) -> PatchEquations:
+    """Of all adapted projections of the first block; with no rows where none shows a rank below its own. `found`: what
+    `certified` says of the same adapter."""
     inputs = observation.network.patch_inputs()
     left, right, projections = [], [], []
-    for name, words in PROJECTIONS.items():
-        factors = observation.factors(BLOCK + name)
-        if factors is None:
+    for each in certified(observation) if found is None else found:
+        keys, words, certificate = each.name == "k_proj", PROJECTIONS[each.name], each.certificate
+        if certificate is None:
+            projections.append(Projection(words, each.r, None, None))
             continue
-        B, A = factors.B.detach().cpu(), factors.A.detach().cpu().double()
-        keys = name == "k_proj"
-        found = certificate(B, A, precision=torch.finfo(B.dtype).eps) if bool(B.any()) else None
-        if found is None:
-            projections.append(Projection(words, len(A), None, None))
-            continue
-        projections.append(Projection(words, len(A), found.rank, found.rank - (0 if keys else 1)))
+        projections.append(Projection(words, each.r, certificate.rank, certificate.rank - (0 if keys else 1),
+                                      each.first_step))
         shift = inputs.shift - inputs.public if keys else inputs.shift
-        K = found.C * inputs.gain
+        K = certificate.C * inputs.gain
         K = K - K.mean(1, keepdim=True)
-        rows = torch.cat([K @ inputs.embedding, (found.C @ shift)[:, None]], dim=1)
-        noise = _noise(B, A, found.rank, inputs)
+        rows = torch.cat([K @ inputs.embedding, (certificate.C @ shift)[:, None]], dim=1)
+        noise = each.lean * float((_grey(inputs) @ certificate.A.T).square().mean().sqrt())
         left.append(rows / noise)
         right.append(-(inputs.offset @ K.T) / noise)
     D, T = inputs.embedding.shape[1], len(inputs.offset)
@@ -92,11 +111,25 @@ def patch_equations(observation: TransformerAdapter) -> PatchEquations:
                           tuple(projections))
 
 
-def _noise(B: Tensor, A: Tensor, rank: int, inputs: PatchInputs) -> float:
-    """Deviation of an equation for a patch of scale 1: rounding turns the weakest direction of row(B) by the first
-    singular value beyond the rank over the last one within, and an input leans into the projector by that share of a
-    measurement A h."""
-    values = torch.linalg.svdvals(B.double())
-    lean = max(float(values[rank] / values[rank - 1]), torch.finfo(B.dtype).eps)
-    h = inputs.inputs(torch.full((len(inputs.offset), inputs.embedding.shape[1]), 0.5, dtype=torch.float64))
-    return lean * float((h @ A.T).square().mean().sqrt())
+def _certified(B: Tensor, A: Tensor, inputs: PatchInputs, *, keys: bool) -> tuple[Certificate | None, float, bool]:
+    """The certificate of a projection, how far measurements lean out of its rows by noise, and whether it comes from
+    the first step of an adaptive optimiser, of one image."""
+    eps = torch.finfo(B.dtype).eps
+    found = certificate(B, A, precision=eps) if bool(B.any()) else None
+    if found is not None:
+        # Rounding turns the weakest direction by the first singular value beyond the rank over the last one within.
+        values = torch.linalg.svdvals(B.double())
+        return found, max(float(values[found.rank] / values[found.rank - 1]), eps), False
+    rank = len(inputs.offset) + (0 if keys else 1)
+    step = first_step(B, rank=rank) if bool(B.any()) else None
+    if step is None:
+        return None, 0.0, False
+    h = _grey(inputs) - (inputs.public if keys else 0)
+    return Certificate(step.basis[:, rank:], A), max(step.lean(h @ A.T), eps), True
+
+
+def _grey(inputs: PatchInputs) -> Tensor:
+    """h [3 T, d] of black, grey and white patches, as public stand-ins for private ones."""
+    T, D = len(inputs.offset), inputs.embedding.shape[1]
+    levels = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)[:, None, None].expand(3, T, D)
+    return inputs.inputs(levels).flatten(0, 1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.models.vision_transformer import VisionTransformer
-from core.reconstruction.patches.equations import patch_equations
+from core.reconstruction.patches.equations import certified, patch_equations
 from core.reconstruction.patches.vertices import VertexSearch
 from core.threat.observation import TransformerAdapter
 
@@ -31,11 +31,11 @@ class PatchTrial:
 def try_statistics(observation: TransformerAdapter, networks: dict[str, VisionTransformer], *,
                    over: Callable[[], bool] = lambda: False) -> dict[str, PatchTrial]:
     """Each of `networks` is the base with one candidate's statistics; once `over`, the others are not tried."""
-    trials = {}
+    trials, found = {}, certified(observation)
     for name, network in networks.items():
         if over():
             break
-        search = VertexSearch(patch_equations(replace(observation, network=network)), seed=0)
+        search = VertexSearch(patch_equations(replace(observation, network=network), found), seed=0)
         patches = [patch for place in range(len(search.right)) for patch in _proven(search, place)]
         trials[name] = PatchTrial(len(patches), float(max(map(np.max, patches)) - min(map(np.min, patches)))
                                   if patches else 0.0)

@@ -32,20 +32,23 @@ def out_of_reach(observation: TransformerAdapter, equations: PatchEquations) -> 
             f"or noise was added. No equation is left over. {MORE}")
 
 
-def patch_limits(equations: PatchEquations, *, N: int, proven: int, patches: int, paired: bool, background: str,
-                 ) -> list[str]:
+def patch_limits(equations: PatchEquations, *, N: int, proven: int, near: int, patches: int, paired: bool,
+                 background: str) -> list[str]:
     """Sentences for the report of images that were found."""
     said = []
     unread = [projection.name for projection in equations.projections if projection.rank is None]
     if unread:
         said.append(f"The B of {' and '.join(unread)} shows no rank and gives no equations.")
-    if proven < patches:
+    if any(projection.first_step for projection in equations.projections):
+        said.append("The optimiser was adaptive, and this its first step: the gradient was read through its epsilon, "
+                    "which is good to a few thousandths, so patches are known up to that noise.")
+    if near < patches:
         rest = f"they are what is preferred on {background} paper" if background else "they are left black"
-        said.append(f"{counted(patches - proven, 'patch', 'patches')} of {patches} are not proven: their equations "
-                    f"leave room in [0, 1], and {rest}.")
+        said.append(f"{counted(patches - near, 'patch', 'patches')} of {patches} not proven: their equations leave "
+                    f"room in [0, 1], and {rest}.")
     if paired:
         said.append("Which patch belongs to which image the equations do not say: they were put together by their "
                     "borders, which is a guess.")
-    if N > 1 and proven < patches:
+    if N > 1 and near < patches:
         said.append("Where one patch was found for several images it may be shared by them, or hide another one.")
     return said

@@ -1,11 +1,11 @@
 """All patches of one image in one linear programme: for ranks whose equations leave pixels open.
 
-    minimise    a |x - background|_1 + b TV(x) + w |slack|_1
+    minimise    a |x - background|_1 + b TV(x) + sum_k w_k |slack_k|
     over        x in [0, 1]^(C H W), s_t > 0
     such that   left @ (x_t, s_t) + slack_t = right_t for every patch t
 
 TV runs over the whole image, so that it joins the patches across their borders. The left sides are orthonormalised,
-which gives every direction that the equations know the same price. Solved by HiGHS.
+and a direction's price w_k is one over its noise, up to a bound. Solved by HiGHS.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ from torch import Tensor
 from core.models.vision_transformer import PatchInputs
 from core.reconstruction.patches.equations import PatchEquations
 
-KNOWN = 1.0     # singular value of the left side, whose noise is 1, above which a direction is known
-SLACK = 1e3     # price of a violated equation beside a prior of about 1 a pixel
+KNOWN = 0.1     # singular value of the left side, whose noise is a scale, above which a direction is known
+SLACK = 1e3     # highest price of a violated equation beside a prior of about 1 a pixel
 
 
 class ImageProgramme:
     """The programme of one image, built once and solved for several objectives."""
 
     def __init__(self, equations: PatchEquations, *, tv: float, sparsity: float, background: float = 0.0,
-                 known: Mapping[int, np.ndarray] | None = None) -> None:
-        """`known` patches [D], by their place, are kept as they are."""
+                 known: Mapping[int, np.ndarray] | None = None, scales: np.ndarray | None = None) -> None:
+        """`known` patches [D], by their place, are kept as they are; `scales` [T] of the patches set the noise."""
         self.inputs, self.T = equations.inputs, len(equations.right)
         self.pixels = int(np.prod(self.inputs.image_shape))
         rows, right = orthonormal(equations)
@@ -53,9 +53,10 @@ class ImageProgramme:
         self.b = np.concatenate([right.numpy().ravel(), np.zeros(E)])
         self.slack = slice(self.pixels + self.T, self.pixels + self.T + 2 * K)
         ink = sparsity * (1 - 2 * background)   # distance from the background is linear within the box
-        self.cost = np.concatenate([np.full(self.pixels, ink), np.zeros(self.T), np.full(2 * K, SLACK),
-                                    np.full(2 * E, tv)])
         low, high = scale_range(self.inputs)
+        scales = np.sqrt(low * high) if scales is None else scales
+        price = np.minimum(SLACK, weights(equations, k) / scales[:, None]).ravel()
+        self.cost = np.concatenate([np.full(self.pixels, ink), np.zeros(self.T), price, price, np.full(2 * E, tv)])
         self.bounds = np.concatenate([np.tile([0.0, 1.0], (self.pixels, 1)), np.stack([low, high], 1),
                                       np.tile([0.0, np.inf], (2 * K + 2 * E, 1))])
         for t, patch in (known or {}).items():
@@ -76,6 +77,11 @@ def orthonormal(equations: PatchEquations) -> tuple[Tensor, Tensor]:
     U, S, Vh = torch.linalg.svd(equations.left, full_matrices=False)
     k = int((S > KNOWN).sum())
     return Vh[:k].contiguous(), (equations.right @ U[:, :k]) / S[:k]
+
+
+def weights(equations: PatchEquations, k: int) -> np.ndarray:
+    """[k]: one over the noise of each orthonormalised equation, for a patch of scale 1."""
+    return np.linalg.svd(equations.left.numpy(), compute_uv=False)[:k]
 
 
 def scale_range(inputs: PatchInputs) -> tuple[np.ndarray, np.ndarray]:

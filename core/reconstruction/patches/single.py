@@ -13,9 +13,12 @@ from torch import Tensor
 
 from core.reconstruction.patches.equations import PatchEquations
 from core.reconstruction.patches.programme import ImageProgramme
-from core.reconstruction.patches.vertices import Vertex, VertexSearch
+from core.reconstruction.patches.vertices import SHARP, Vertex, VertexSearch
 
 PAPERS = {"black": 0.0, "white": 1.0}
+PASSES = 2         # of the programme under noise: the noise of a patch goes with its scale, known after the first
+NEAR = 0.25        # deviation of the pixels of least squares, below which box and prior come near the patch
+FITS = 10.0        # times their noise: what equations may be off
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Single:
 
     x: Tensor          # [C, H, W] in [0, 1]
     proven: Tensor     # [T] bool: the equations that are left over hold, and the scale is the patch's own
-    exact: bool        # as many equations as unknowns
+    near: Tensor       # [T] bool: proven, or known up to a noise that the equations themselves tell
+    exact: bool        # by least squares alone
     outside: float     # of the pixels, mean distance from [0, 1] before clipping
     background: str    # "black" or "white", of what is preferred in patches that are not proven; "" where all are
 
@@ -41,17 +45,23 @@ def single_image(equations: PatchEquations, *, tv: float, sparsity: float, start
     if search.free == 0:
         solved = [search.solved(place) for place in range(T)]
         x = inputs.images(torch.from_numpy(np.stack([patch for patch, _ in solved]))[None])[0]
-        return Single(x.clamp(0, 1), torch.tensor([proven for _, proven in solved]), True,
-                      float((x - x.clamp(0, 1)).abs().mean()), "")
+        outside = float((x - x.clamp(0, 1)).abs().mean())
+        if all(proven for _, proven in solved) or not _noisy(search, solved):
+            sure = torch.tensor([proven for _, proven in solved])
+            return Single(x.clamp(0, 1), sure, sure, True, outside, "")
     found: dict[int, Vertex] = {}
-    for place in range(T):
+    for place in range(T if search.free else 0):
         for vertex in search.at(place, wanted=1, starts=starts, should_stop=should_stop):
             found[place] = vertex
         found_one(place, found)
     known = {place: vertex.patch for place, vertex in found.items()}
     drawn = {}
     for paper, level in PAPERS.items():
-        x, _, slack = ImageProgramme(equations, tv=tv, sparsity=sparsity, background=level, known=known).solve()
+        scales = None
+        for _ in range(1 if search.free else PASSES):
+            x, _, slack = ImageProgramme(equations, tv=tv, sparsity=sparsity, background=level, known=known,
+                                         scales=scales).solve()
+            scales = inputs.scale(inputs.patches(x[None]))[0].numpy()
         drawn[paper] = (round(slack, 1), float((x - level).abs().sum()), x)
         if len(known) == T:
             break
@@ -59,4 +69,15 @@ def single_image(equations: PatchEquations, *, tv: float, sparsity: float, start
     background = min(drawn, key=lambda paper: drawn[paper][:2])
     x = drawn[background][2]
     proven = torch.tensor([place in found for place in range(T)])
-    return Single(x, proven, False, 0.0, "" if len(known) == T else background)
+    near = proven
+    if search.free == 0:
+        patches = inputs.patches(x[None])[0]
+        off = equations.misfit(patches, inputs.scale(patches))
+        near = torch.tensor([search.deviation(place, patches[place].numpy()) < NEAR and float(off[place]) < FITS
+                             for place in range(T)])
+    return Single(x, proven, near, False, 0.0, "" if len(known) == T else background)
+
+
+def _noisy(search: VertexSearch, solved: list[tuple[np.ndarray, bool]]) -> bool:
+    """Whether noise alone may be what keeps patches from being proven: then box and prior have a say."""
+    return max(search.deviation(place, patch) for place, (patch, _) in enumerate(solved)) > SHARP

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from core.reconstruction.patches.equations import PatchEquations
-from core.reconstruction.patches.programme import orthonormal, scale_range
+from core.reconstruction.patches.programme import orthonormal, scale_range, weights
 
 SLACK = 1e-3              # of the box in the search, in pixels: room for the noise of the equations
 ON_BOX = (1e-2, 2.5e-3)   # nearer to 0 or 1 a pixel is tried there; half of a step of 8-bit pixels at the least
@@ -48,7 +48,7 @@ class VertexSearch:
     def __init__(self, equations: PatchEquations, *, seed: int) -> None:
         rows, right = orthonormal(equations)
         self.rows, self.right = rows.numpy(), right.numpy()
-        self.weights = _weights(equations, len(rows))
+        self.weights = weights(equations, len(rows))
         self.D = rows.shape[1] - 1
         self.equations = len(equations.left)
         # Of each place, what of the right side no patch at all could explain: noise, if the rank was read rightly.
@@ -85,6 +85,12 @@ class VertexSearch:
         proven = misfit < MET and sharp and abs(z[-1] / own - 1) < DEVIATIONS * deviation and \
             z[:-1].min() > -ON_BOX[0] and z[:-1].max() < 1 + ON_BOX[0]
         return z[:-1], bool(proven)
+
+    def deviation(self, place: int, patch: np.ndarray) -> float:
+        """Where no direction is open: root mean square deviation of the pixels of least squares."""
+        left = self.weights[:, None] * self.rows
+        variance = np.diag(np.linalg.inv(left.T @ left))[:-1]
+        return float(np.sqrt(variance.mean())) * self._own_scale(place, patch)
 
     def _direction(self, start: int) -> np.ndarray:
         """[D]: the sparsest first, then the sparsest by other prices and any direction in turn."""
@@ -140,8 +146,3 @@ def _deviations(left: np.ndarray, misfit: float, own: float) -> tuple[bool, floa
     with this left side at a noise of `misfit` a unit of scale."""
     deviations = misfit * np.sqrt(np.diag(np.linalg.inv(left.T @ left)))
     return bool(deviations[:-1].max(initial=0) * own < SHARP and deviations[-1] < SHARP), float(deviations[-1])
-
-
-def _weights(equations: PatchEquations, k: int) -> np.ndarray:
-    """[k]: one over the deviation of each orthonormalised equation."""
-    return np.linalg.svd(equations.left.numpy(), compute_uv=False)[:k]
