@@ -16,7 +16,7 @@ class AttackResult:
     status: Status                # its value is the sentence for people
     x: Tensor                     # [N, C, H, W] in [0, 1]
     labels: Tensor                # [N] in {0, 1}
-    coefficients: Tensor          # [N], signed: what multiplies each sample's feature
+    coefficients: Tensor          # [N], signed: what multiplies each sample's feature; [0] where nothing tells
     samples_found_by: str
     labels_found_by: str
     confidence: list[float]       # [N] in [0, 1]

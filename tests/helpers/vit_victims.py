@@ -23,10 +23,12 @@ class Vit:
 
     def tune(self, out: Path, *, images: int = 1, rank: int = 40, targets: tuple[str, ...] = ("q_proj", "v_proj"),
              steps: int = 1, learning_rate: float = 0.05, optimiser: type = torch.optim.SGD,
-             dtype: torch.dtype = torch.float32, mean: float = 0.0, std: float = 1.0, **options: float) -> Path:
+             dtype: torch.dtype = torch.float32, mean: float = 0.0, std: float = 1.0, alpha: float | None = None,
+             **options: float) -> Path:
         torch.manual_seed(1)
         model = ViTForImageClassification.from_pretrained(self.folder)
-        model = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(targets)))
+        model = get_peft_model(model, LoraConfig(
+            r=rank, lora_alpha=2 * rank if alpha is None else alpha, target_modules=list(targets)))
         optimiser = optimiser([p for p in model.parameters() if p.requires_grad], learning_rate, **options)
         for _ in range(steps):
             optimiser.zero_grad()

@@ -4,6 +4,7 @@ import pytest
 
 from core.plots.reliability import reliability, reliability_figure
 from core.reconstruction.calibration import FACTS, Bin, Calibration, Measured, calibration
+from core.reconstruction.registry import METHODS
 
 MEASURED = Measured(cases=40, images=60, recognisable=0.45, guess=0.4, brier=0.11, mean_guess=0.24, before=0.31,
                     highest_guess=0.45, bins=(Bin(0.0, 0.2, 0.1, 0.05, 40), Bin(0.8, 1.0, 0.9, 1.0, 20)))
@@ -33,7 +34,7 @@ def test_nothing_is_drawn_where_nothing_was_measured():
 
 def test_the_stored_calibration_was_measured_and_beats_the_mean_guess():
     stored = calibration()
-    assert set(stored.start) == {"algebraic", "ntk", "kkt"}
+    assert set(stored.start) == set(METHODS)
     assert all(weight > 0 and name in FACTS for weights in stored.weights.values() for name, weight in weights.items())
     assert stored.measured.brier < stored.measured.mean_guess
     assert stored.measured.brier < stored.measured.before

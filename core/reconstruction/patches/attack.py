@@ -76,7 +76,7 @@ def attack(observation: TransformerAdapter, config: PatchKnobs, monitor: Monitor
                           paired=paired, background=background)
     return AttackResult(
         reason=REASON, status=status, x=x, labels=torch.tensor([label for label, _ in steps]),
-        coefficients=torch.ones(N), samples_found_by=f"N = {N}: {by}.",
+        coefficients=torch.zeros(0), samples_found_by=f"N = {N}: {by}.",
         labels_found_by="the class whose simulated step is most like the released one",
         confidence=confidence("patches", facts, status),
         residuals={"residual": _residual(equations, x)}, limits=limits,
@@ -125,6 +125,6 @@ def _refused(observation: TransformerAdapter, equations: PatchEquations, why: st
     shape, none = observation.network.image_shape, torch.zeros(0)
     return AttackResult(
         reason=REASON, status=Status.NO_EQUATIONS, x=torch.zeros(0, *shape), labels=none.long(), coefficients=none,
-        samples_found_by="no equation shows it", labels_found_by="no image was found", confidence=[],
+        samples_found_by="No equation shows how many samples there are.", labels_found_by="no image was found", confidence=[],
         residuals={"residual": 1.0}, limits=[why], facts={"equations": 0, "unknowns": equations.unknowns},
         tensors={"x": torch.zeros(1, 0, *shape)})

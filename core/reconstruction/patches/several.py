@@ -22,7 +22,9 @@ from core.reconstruction.patches.equations import PatchEquations
 from core.reconstruction.patches.vertices import Vertex, VertexSearch
 
 INDEPENDENT = 0.05   # of a unit vector: what a difference has beyond the span of the others
-CLEAR = 2.0          # deviations of the scale within which a second patch is believed
+CLEAR = 1.5          # deviations of the scale within which a second patch is believed
+SPARE = 6            # equations that are left over, at the least, of a second patch
+FLAT = 0.02          # of the range of pixels: a patch of one tone, which images often share
 SWEEPS = 10          # over all places, of the pairing
 APART = 0.3          # mean difference along an edge of patches that do not belong together
 
@@ -31,7 +33,7 @@ APART = 0.3          # mean difference along an edge of patches that do not belo
 class Several:
     """N images, and which of their patches are proven; the others are left at 0."""
 
-    x: Tensor          # [N, C, H, W] in [0, 1]
+    x: Tensor          # [N, C, H, W] in [0, 1]; where one patch of one tone was found, all images are given it
     proven: Tensor     # [N, T] bool
     paired: bool       # whether there was anything to pair
 
@@ -58,7 +60,7 @@ def without_moved(found: dict[int, list[Vertex]], free: int) -> dict[int, list[V
         vertex, first = found[place][index], found[place][0]
         difference = np.append(vertex.patch - first.patch, vertex.scale - first.scale)
         difference /= np.linalg.norm(difference)
-        if error > CLEAR or len(known) >= free:
+        if error > CLEAR or vertex.spare < SPARE or len(known) >= free:
             continue
         if known:
             basis = np.linalg.qr(np.array(known).T)[0]
@@ -79,6 +81,9 @@ def _put_together(equations: PatchEquations, kept: dict[int, list[Vertex]], N: i
     choices = [place for place, vertices in kept.items() if vertices]
     if choices:
         _pair(patches, proven, inputs.image_shape, inputs.size, choices)
+    for place, vertices in kept.items():
+        if len(vertices) == 1 and np.ptp(vertices[0].patch) < FLAT:
+            patches[~proven[:, place], place] = vertices[0].patch
     x = inputs.images(torch.from_numpy(patches))
     return Several(x, torch.from_numpy(proven), bool(choices))
 
