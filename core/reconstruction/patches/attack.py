@@ -125,6 +125,7 @@ def _refused(observation: TransformerAdapter, equations: PatchEquations, why: st
     shape, none = observation.network.image_shape, torch.zeros(0)
     return AttackResult(
         reason=REASON, status=Status.NO_EQUATIONS, x=torch.zeros(0, *shape), labels=none.long(), coefficients=none,
-        samples_found_by="No equation shows how many samples there are.", labels_found_by="no image was found", confidence=[],
+        samples_found_by="No equation shows how many samples there are.", labels_found_by="no image was found",
+        confidence=[],
         residuals={"residual": 1.0}, limits=[why], facts={"equations": 0, "unknowns": equations.unknowns},
         tensors={"x": torch.zeros(1, 0, *shape)})
