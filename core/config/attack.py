@@ -14,7 +14,8 @@ class AttackKnobs(Tunable):
     kind: Literal["attack"] = "attack"
     finetune: str = knob("", help="Victim: the id of a fine-tuning run of this laboratory. Leave empty to attack "
                          "files made elsewhere.")
-    checkpoint: str = knob("", help="Base checkpoint (.safetensors or .pth), for files made elsewhere.")
+    checkpoint: str = knob("", help="Base checkpoint (.safetensors or .pth, or a folder of transformers with a vision "
+                           "transformer), for files made elsewhere.")
     adapter: str = knob("", help="peft adapter folder, for files made elsewhere.")
     tuned: str = knob("", help="Fully fine-tuned checkpoint (.safetensors or .pth) in the place of an adapter, for "
                       "files made elsewhere.")

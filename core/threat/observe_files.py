@@ -35,6 +35,8 @@ def observe_files(config: AttackKnobs) -> Observation:
     threat = ThreatModel(samples=samples, labels=labels, learning_rate=config.known_learning_rate,
                          steps=config.known_steps)
     transformer = checkpoint.network.attends
+    if transformer and not config.adapter:
+        raise InputError("adapter: of a vision transformer only its adapter is attacked; name its folder.")
     if config.tuned or (config.adapter and not transformer):
         fully_connected(checkpoint, "checkpoint")
     # Read first: both are compared with the base as its file has it.
@@ -65,6 +67,9 @@ def load_tuned(path: str | Path, checkpoint: Checkpoint) -> MLP:
 
 def fully_connected(checkpoint: Checkpoint, field: str) -> Checkpoint:
     """`checkpoint` where its network is one, of one logit; raises `InputError`, which names `field`."""
+    if checkpoint.network.attends:
+        raise InputError(f"{field}: this base is a vision transformer, and that is there for fully connected networks "
+                         "only; attack an adapter of it that was made elsewhere, or name an mlp base.")
     if not checkpoint.network.fully_connected:
         raise InputError(f"{field}: this base has convolutions, and fine-tuning and attacks on updates are there for "
                          "fully connected networks only; attack the base alone with kkt, or name an mlp base.")

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from core.artifacts.checkpoint import load_checkpoint
 from core.config.monitor import Silent
+from core.io.errors import InputError
 from core.reconstruction import auto
 from core.reconstruction.patches.equations import patch_equations
 from core.reconstruction.patches.knobs import PatchKnobs
@@ -168,3 +169,9 @@ def test_where_nothing_is_said_of_the_pixels_the_patches_tell(vit, tmp_path, mea
     assert choice.facts.chosen == words
     assert max(trial.patches_proven for trial in choice.facts.tried.values()) >= 2
     assert not choice.limits
+
+
+@pytest.mark.parametrize("given", [{}, {"tuned": "vit"}])
+def test_a_transformer_without_an_adapter_is_refused(vit, given):
+    with pytest.raises(InputError, match="adapter"):
+        observe_files(PatchKnobs(checkpoint=str(vit.folder), threat="released-only", **given))
