@@ -19,18 +19,16 @@ from core.artifacts.tensor_files import TensorFile, read_file
 from core.artifacts.transformer_folder import WEIGHTS, load_transformer
 from core.io.errors import InputError
 from core.io.files import write_tensors
-from core.models.conv import ConvNet
+from core.models.conv import Network
 from core.models.mlp import MLP
 from core.models.vision_transformer import VisionTransformer
-
-Network = MLP | ConvNet | VisionTransformer
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A network and what its file says about it (problem, indices, data source, config; {} if foreign)."""
 
-    network: Network
+    network: Network | VisionTransformer
     facts: dict[str, Any] = field(default_factory=dict)
     inputs_said: str = ""   # where the file says what was done to the pixels, and how that was read; empty: nowhere
 

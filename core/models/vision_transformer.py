@@ -109,8 +109,7 @@ class VisionTransformer(nn.Module):
 
     def patch_inputs(self) -> PatchInputs:
         """Float64. Raises `InputError` where pixels of one channel are divided by different deviations."""
-        embeddings, tensors = self.model.vit.embeddings, {name: tensor.detach().cpu().double() for name, tensor in
-                                                          self.model.state_dict().items()}
+        embeddings = self.model.vit.embeddings
         projection = embeddings.patch_embeddings.projection
         size, norm = projection.kernel_size[0], self._first_norm()
         E, bias = projection.weight.detach().cpu().double().flatten(1), projection.bias.detach().cpu().double()
@@ -121,7 +120,8 @@ class VisionTransformer(nn.Module):
             raise InputError("input_std: every patch of a vision transformer needs the same deviations; give one "
                              "number a channel.")
         E = E / by_patch[:, 0]
-        position, token = tensors["vit.embeddings.position_embeddings"][0], tensors["vit.embeddings.cls_token"][0, 0]
+        position = embeddings.position_embeddings.detach().cpu().double()[0]
+        token = embeddings.cls_token.detach().cpu().double()[0, 0]
         offset = bias + position[1:] - unfold(mean[None], size, stride=size)[0].T @ E.T
         gain, shift = norm.weight.detach().cpu().double(), norm.bias.detach().cpu().double()
         public = nn.functional.layer_norm(token + position[0], (len(token),), gain, shift, norm.eps)

@@ -72,7 +72,7 @@ def attack(observation: TransformerAdapter, config: PatchKnobs, monitor: Monitor
     facts = [{"unproven": share, "guessed": float(paired), "contradiction": float(contradictory),
               "unlike_step": (1 - max(0.0, cosine)) * (1 - float(own.float().mean()))}
              for share, own, (_, cosine) in zip(_unproven(equations, x, near), proven, steps, strict=True)]
-    limits = patch_limits(equations, N=N, proven=int(proven.sum()), near=int(near.sum()), patches=proven.numel(),
+    limits = patch_limits(equations, N=N, near=int(near.sum()), patches=proven.numel(),
                           paired=paired, background=background)
     return AttackResult(
         reason=REASON, status=status, x=x, labels=torch.tensor([label for label, _ in steps]),
@@ -88,16 +88,16 @@ def attack(observation: TransformerAdapter, config: PatchKnobs, monitor: Monitor
         tensors={"x": x[None], "proven": proven.to(torch.uint8)})
 
 
-def _shown(monitor: Monitor, equations: PatchEquations, N: int) -> Callable[[int, dict], None]:
+def _shown(monitor: Monitor, equations: PatchEquations, N: int) -> Callable[[int, dict[int, list[Vertex]]], None]:
     """Progress by place, and what is proven so far as a snapshot."""
     T, D = len(equations.right), equations.inputs.embedding.shape[1]
 
-    def show(place: int, found: dict[int, Vertex] | dict[int, list[Vertex]]) -> None:
+    def show(place: int, found: dict[int, list[Vertex]]) -> None:
         patches = np.zeros((N, T, D))
         for where, vertices in found.items():
-            for image, vertex in enumerate(vertices if isinstance(vertices, list) else [vertices]):
+            for image, vertex in enumerate(vertices):
                 patches[image, where] = vertex.patch
-        known = sum(len(vertices) if isinstance(vertices, list) else 1 for vertices in found.values())
+        known = sum(map(len, found.values()))
         monitor.progress(place + 1, T)
         monitor.record(place + 1, proven=known)
         monitor.snapshot(place + 1, equations.inputs.images(torch.from_numpy(patches)).float())

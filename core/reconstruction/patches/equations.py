@@ -35,10 +35,6 @@ class Projection:
     tokens: int | None  # patches in all images, by that rank
     first_step: bool = False    # read through the epsilon of an adaptive optimiser
 
-    @property
-    def equations(self) -> int:
-        return 0 if self.rank is None else self.r - self.rank
-
 
 @dataclass(frozen=True)
 class PatchEquations:

@@ -32,7 +32,7 @@ def out_of_reach(observation: TransformerAdapter, equations: PatchEquations) -> 
             f"or noise was added. No equation is left over. {MORE}")
 
 
-def patch_limits(equations: PatchEquations, *, N: int, proven: int, near: int, patches: int, paired: bool,
+def patch_limits(equations: PatchEquations, *, N: int, near: int, patches: int, paired: bool,
                  background: str) -> list[str]:
     """Sentences for the report of images that were found."""
     said = []

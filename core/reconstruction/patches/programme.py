@@ -31,7 +31,7 @@ class ImageProgramme:
         """`known` patches [D], by their place, are kept as they are; `scales` [T] of the patches set the noise."""
         self.inputs, self.T = equations.inputs, len(equations.right)
         self.pixels = int(np.prod(self.inputs.image_shape))
-        rows, right = orthonormal(equations)
+        rows, right, weights = orthonormal(equations)
         place = _places(self.inputs)                                    # [T, D] pixel of each place
         self.place, D = place, place.shape[1]
         # Columns: pixels, scales, slack up and down, variation up and down.
@@ -55,7 +55,7 @@ class ImageProgramme:
         ink = sparsity * (1 - 2 * background)   # distance from the background is linear within the box
         low, high = scale_range(self.inputs)
         scales = np.sqrt(low * high) if scales is None else scales
-        price = np.minimum(SLACK, weights(equations, k) / scales[:, None]).ravel()
+        price = np.minimum(SLACK, weights.numpy() / scales[:, None]).ravel()
         self.cost = np.concatenate([np.full(self.pixels, ink), np.zeros(self.T), price, price, np.full(2 * E, tv)])
         self.bounds = np.concatenate([np.tile([0.0, 1.0], (self.pixels, 1)), np.stack([low, high], 1),
                                       np.tile([0.0, np.inf], (2 * K + 2 * E, 1))])
@@ -72,16 +72,12 @@ class ImageProgramme:
         return x.clamp(0, 1), scale, float(found.x[self.slack].sum())
 
 
-def orthonormal(equations: PatchEquations) -> tuple[Tensor, Tensor]:
-    """Rows [k, D + 1] that span the left side, and the right sides [T, k] that go with them."""
+def orthonormal(equations: PatchEquations) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows [k, D + 1] that span the left side, the right sides [T, k] that go with them, and one over the noise [k] of
+    each, for a patch of scale 1."""
     U, S, Vh = torch.linalg.svd(equations.left, full_matrices=False)
     k = int((S > KNOWN).sum())
-    return Vh[:k].contiguous(), (equations.right @ U[:, :k]) / S[:k]
-
-
-def weights(equations: PatchEquations, k: int) -> np.ndarray:
-    """[k]: one over the noise of each orthonormalised equation, for a patch of scale 1."""
-    return np.linalg.svd(equations.left.numpy(), compute_uv=False)[:k]
+    return Vh[:k].contiguous(), (equations.right @ U[:, :k]) / S[:k], S[:k]
 
 
 def scale_range(inputs: PatchInputs) -> tuple[np.ndarray, np.ndarray]:

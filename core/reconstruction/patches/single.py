@@ -28,14 +28,13 @@ class Single:
     x: Tensor          # [C, H, W] in [0, 1]
     proven: Tensor     # [T] bool: the equations that are left over hold, and the scale is the patch's own
     near: Tensor       # [T] bool: proven, or known up to a noise that the equations themselves tell
-    exact: bool        # by least squares alone
     outside: float     # of the pixels, mean distance from [0, 1] before clipping
     background: str    # "black" or "white", of what is preferred in patches that are not proven; "" where all are
 
 
 def single_image(equations: PatchEquations, *, tv: float, sparsity: float, starts: int,
                  should_stop: Callable[[], bool] = lambda: False,
-                 found_one: Callable[[int, dict[int, Vertex]], None] = lambda place, found: None) -> Single:
+                 found_one: Callable[[int, dict[int, list[Vertex]]], None] = lambda place, found: None) -> Single:
     """The image; `tv` and `sparsity` weigh what is preferred where equations and box leave it open.
 
     `found_one` hears after each place what is proven so far.
@@ -48,13 +47,12 @@ def single_image(equations: PatchEquations, *, tv: float, sparsity: float, start
         outside = float((x - x.clamp(0, 1)).abs().mean())
         if all(proven for _, proven in solved) or not _noisy(search, solved):
             sure = torch.tensor([proven for _, proven in solved])
-            return Single(x.clamp(0, 1), sure, sure, True, outside, "")
-    found: dict[int, Vertex] = {}
+            return Single(x.clamp(0, 1), sure, sure, outside, "")
+    found: dict[int, list[Vertex]] = {}
     for place in range(T if search.free else 0):
-        for vertex in search.at(place, wanted=1, starts=starts, should_stop=should_stop):
-            found[place] = vertex
+        found[place] = search.at(place, wanted=1, starts=starts, should_stop=should_stop)
         found_one(place, found)
-    known = {place: vertex.patch for place, vertex in found.items()}
+    known = {place: vertices[0].patch for place, vertices in found.items() if vertices}
     drawn = {}
     for paper, level in PAPERS.items():
         scales = None
@@ -68,14 +66,14 @@ def single_image(equations: PatchEquations, *, tv: float, sparsity: float, start
     # Whose ink is less, the slacks being alike: on which paper a picture is, is decided by the facts.
     background = min(drawn, key=lambda paper: drawn[paper][:2])
     x = drawn[background][2]
-    proven = torch.tensor([place in found for place in range(T)])
+    proven = torch.tensor([place in known for place in range(T)])
     near = proven
     if search.free == 0:
         patches = inputs.patches(x[None])[0]
         off = equations.misfit(patches, inputs.scale(patches))
         near = torch.tensor([search.deviation(place, patches[place].numpy()) < NEAR and float(off[place]) < FITS
                              for place in range(T)])
-    return Single(x, proven, near, False, 0.0, "" if len(known) == T else background)
+    return Single(x, proven, near, 0.0, "" if len(known) == T else background)
 
 
 def _noisy(search: VertexSearch, solved: list[tuple[np.ndarray, bool]]) -> bool:

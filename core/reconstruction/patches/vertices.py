@@ -15,7 +15,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from core.reconstruction.patches.equations import PatchEquations
-from core.reconstruction.patches.programme import orthonormal, scale_range, weights
+from core.reconstruction.patches.programme import orthonormal, scale_range
 
 SLACK = 1e-3              # of the box in the search, in pixels: room for the noise of the equations
 ON_BOX = (1e-2, 2.5e-3)   # nearer to 0 or 1 a pixel is tried there; half of a step of 8-bit pixels at the least
@@ -46,9 +46,8 @@ class VertexSearch:
     """For all places of the same equations."""
 
     def __init__(self, equations: PatchEquations, *, seed: int) -> None:
-        rows, right = orthonormal(equations)
-        self.rows, self.right = rows.numpy(), right.numpy()
-        self.weights = weights(equations, len(rows))
+        rows, right, weights = orthonormal(equations)
+        self.rows, self.right, self.weights = rows.numpy(), right.numpy(), weights.numpy()
         self.D = rows.shape[1] - 1
         self.equations = len(equations.left)
         # Of each place, what of the right side no patch at all could explain: noise, if the rank was read rightly.
@@ -81,10 +80,7 @@ class VertexSearch:
         own = self._own_scale(place, z[:-1])
         spare = self.equations - len(z)
         misfit = float(np.sqrt(self.rest[place] / spare)) / own if spare else QUIET
-        sharp, deviation = _deviations(left, max(misfit, QUIET), own)
-        proven = misfit < MET and sharp and abs(z[-1] / own - 1) < DEVIATIONS * deviation and \
-            z[:-1].min() > -ON_BOX[0] and z[:-1].max() < 1 + ON_BOX[0]
-        return z[:-1], bool(proven)
+        return z[:-1], _scale_error(z[:-1], z[-1], left, misfit=misfit, own=own, outside=ON_BOX[0]) is not None
 
     def deviation(self, place: int, patch: np.ndarray) -> float:
         """Where no direction is open: root mean square deviation of the pixels of least squares."""
@@ -129,11 +125,9 @@ class VertexSearch:
             patch[free] = solution[:-1]
             own = self._own_scale(place, patch)
             misfit = float(np.sqrt(np.square(left @ solution - right).sum() / spare)) / own
-            scale_error = abs(float(solution[-1]) / own - 1)
-            sharp, deviation = _deviations(left, max(misfit, QUIET), own)
-            if misfit < MET and sharp and scale_error < DEVIATIONS * deviation and \
-                    patch.min() > -ON_BOX[-1] and patch.max() < 1 + ON_BOX[-1]:
-                return Vertex(patch.clip(0, 1), float(solution[-1]), spare, misfit, scale_error / deviation)
+            error = _scale_error(patch, solution[-1], left, misfit=misfit, own=own, outside=ON_BOX[-1])
+            if error is not None:
+                return Vertex(patch.clip(0, 1), float(solution[-1]), spare, misfit, error)
         return None
 
     def _own_scale(self, place: int, patch: np.ndarray) -> float:
@@ -141,8 +135,14 @@ class VertexSearch:
         return float(np.sqrt(v.var() + self.inputs.eps))
 
 
-def _deviations(left: np.ndarray, misfit: float, own: float) -> tuple[bool, float]:
-    """Whether pixels and scale are determined to `SHARP`, and the relative deviation of the scale, of least squares
-    with this left side at a noise of `misfit` a unit of scale."""
-    deviations = misfit * np.sqrt(np.diag(np.linalg.inv(left.T @ left)))
-    return bool(deviations[:-1].max(initial=0) * own < SHARP and deviations[-1] < SHARP), float(deviations[-1])
+def _scale_error(patch: np.ndarray, scale: float, left: np.ndarray, *, misfit: float, own: float,
+                 outside: float) -> float | None:
+    """|s_t / s(x_t) - 1| in its deviations, of least squares with this left side; None where that proves no patch: the
+    left-over equations do not hold, pixels or scale are not determined to `SHARP`, the scale is another one, or pixels
+    are further than `outside` from [0, 1]."""
+    deviations = max(misfit, QUIET) * np.sqrt(np.diag(np.linalg.inv(left.T @ left)))
+    error, deviation = abs(float(scale) / own - 1), float(deviations[-1])
+    sharp = deviations[:-1].max(initial=0) * own < SHARP and deviation < SHARP
+    proven = misfit < MET and sharp and error < DEVIATIONS * deviation and \
+        patch.min() > -outside and patch.max() < 1 + outside
+    return error / deviation if proven else None
